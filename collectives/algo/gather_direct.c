@@ -1,0 +1,48 @@
+/*
+ * gather_direct.c - every rank sends its block to the root.
+ *
+ *     round 1     0: 0=s0   1>0 =1   2>0 =2   3>0 =3
+ *
+ * Steps: one message a rank, all together.
+ * Bytes sent: S/n.
+ * Scratch: none.
+ */
+#include "config.h"
+
+#include "collectives/algo/cost.h"
+#include "collectives/algo/emit.h"
+#include "collectives/algo/rows.h"
+#include "collectives/pattern/ring.h"
+
+static double cost(const struct fr_coll_args *a, const struct fr_machine *m)
+{
+	const struct fr_cost c = fr_cost_begin(a, m);
+	const struct fr_round total = fr_cost_root(&c, c.n - 1, (c.n - 1) / c.n * c.bytes);
+
+	return fr_cost_rounds(&c, 1, &total);
+}
+
+static void emit(struct fr_sched *s, const struct fr_coll_args *a)
+{
+	const int n = a->n_ranks;
+
+	if (a->rank != a->root) {
+		fr_sched_send(s, a->root, fr_emit_small(a));
+		return;
+	}
+	fr_emit_own(s, a);
+	for (int k = 1; k < n; k++) {
+		const int from = fr_ring_ahead(a->rank, k, n);
+
+		fr_sched_recv(s, from, fr_emit_block(a, from));
+	}
+}
+
+const struct fr_algo fr_gather_direct = {
+	.name = "direct",
+	.coll = FR_COLL_GATHER,
+	.summary = "every rank sends its block to the root",
+	.applies = fr_applies_always,
+	.cost = cost,
+	.emit = emit,
+};

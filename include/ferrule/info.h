@@ -1,0 +1,90 @@
+/* What this library is, can do and would choose: for tools, logs and bug reports. */
+#ifndef FERRULE_INFO_H
+#define FERRULE_INFO_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <ferrule/status.h>
+#include <ferrule/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/* ferrule_version - "major.minor.patch" of the library that is running. */
+const char *ferrule_version(void);
+
+/* One feature that configure looked for. */
+struct ferrule_feature {
+	const char *name; /* "libsodium" */
+	bool present;
+	const char *detail; /* version found, or what its absence costs */
+};
+/* ferrule_feature_at - the i-th feature, false past the last.  Strings are static. */
+bool ferrule_feature_at(int i, struct ferrule_feature *out);
+
+/* One setting, as the process's environment has it. */
+struct ferrule_setting {
+	const char *name;  /* "FERRULE_TIMEOUT" */
+	const char *value; /* in force */
+	const char *default_value;
+	bool from_environment;
+	const char *allowed; /* in words: "seconds, 0.1 to 86400" */
+	const char *meaning;
+};
+/* ferrule_setting_at - the i-th setting, false past the last.  An invalid value in the
+ * environment is shown as it stands; ferrule_settings_check() says what is wrong. */
+bool ferrule_setting_at(int i, struct ferrule_setting *out);
+/* ferrule_settings_check - OK, or FERRULE_ERR_SETTING with the variable, its value and what
+ * is allowed in ferrule_comm_error_text(NULL). */
+ferrule_status_t ferrule_settings_check(void);
+
+/* One transport, and whether it works here. */
+struct ferrule_transport_info {
+	const char *name;
+	const char *summary;
+	bool usable;
+	char why[200]; /* why not; "" when usable */
+};
+bool ferrule_transport_at(int i, struct ferrule_transport_info *out);
+
+/* The host as hwloc sees it, and the instruction set kernels use. */
+struct ferrule_host_info {
+	char cpu[96];
+	int packages, numa_nodes, l3_caches, cores, threads;
+	int usable_threads; /* that this process's affinity mask allows */
+	uint64_t memory_bytes;
+	const char *isa;
+};
+ferrule_status_t ferrule_host_describe(struct ferrule_host_info *out);
+
+/* A call to explain.  `size` is sizeof(struct ferrule_explain_call). */
+struct ferrule_explain_call {
+	size_t size;
+	const char *collective; /* "allreduce", ... */
+	int n_ranks;            /* 1 to 4096 */
+	int n_hosts;            /* ranks are spread evenly, in blocks; 0 means 1 */
+	size_t count;           /* elements, as the API counts them for this collective */
+	ferrule_type_t type;
+	ferrule_redop_t op;
+	int root;
+	bool in_place;
+	const char *transport; /* "shm", "tcp" or NULL */
+	const char *algorithm; /* print this one instead of the choice; NULL: the choice */
+	bool rounds;           /* also print who sends what in which round */
+	bool json;
+};
+/*
+ * ferrule_explain - writes to `out` the algorithm chosen, the runner-up, the predicted time
+ * of each candidate, and the rounds.  Contacts nobody.  Returns FERRULE_ERR_ARGUMENT with a
+ * text in ferrule_comm_error_text(NULL) for what makes no sense.
+ */
+ferrule_status_t ferrule_explain(const struct ferrule_explain_call *what, FILE *out);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

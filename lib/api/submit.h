@@ -1,0 +1,22 @@
+/* submit.h - from the arguments of a call to its run: what all collectives share. */
+#ifndef FR_SUBMIT_H
+#define FR_SUBMIT_H
+
+#include <ferrule/coll.h>
+#include "lib/comm/comm.h"
+
+/* The three forms.  `comm` and `op_out` are as the user gave them, NULL included. */
+ferrule_status_t fr_submit_run(struct ferrule_comm *c, const struct fr_request *r);
+ferrule_status_t fr_submit_start(struct ferrule_comm *c, const struct fr_request *r,
+                                 ferrule_op_t *op_out);
+ferrule_status_t fr_submit_init(struct ferrule_comm *c, const struct fr_request *r,
+                                ferrule_op_t *op_out);
+
+/*
+ * fr_submit_prepare - the shape of a request whose arguments are all right, and whether its
+ * buffers are in place.  For the thread that holds the communicator.
+ */
+ferrule_status_t fr_submit_prepare(struct ferrule_comm *c, const struct fr_request *r,
+                                   struct fr_shape **shape_out, bool *in_place_out);
+
+#endif

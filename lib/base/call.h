@@ -1,0 +1,59 @@
+/*
+ * call.h - one operation as ranks compare and report it.
+ *
+ * Every message and publication carries the signature of the call it belongs to, so that
+ * ranks which disagree about collective, count, type, operator or root find out on first
+ * contact and can say who called what.
+ */
+#ifndef FR_CALL_H
+#define FR_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* 32 bytes, all members filled, so that it travels as it is (host byte order; a
+ * communicator is of one byte order, checked at set-up). */
+struct fr_call {
+	uint64_t sequence;  /* number of the operation on its communicator, from 1; for
+	                     * pairwise calls: on its ordered pair */
+	uint64_t count;     /* elements; for v forms a hash of the counts */
+	uint32_t comm;      /* low half of the communicator's id */
+	int32_t root;       /* -1 where there is none; the peer for send and recv */
+	uint8_t coll;       /* enum fr_coll; FR_CALL_IDLE when between operations */
+	uint8_t type;       /* ferrule_type_t */
+	uint8_t op;         /* ferrule_redop_t, 255 where there is none */
+	uint8_t algo;       /* index into fr_algos, as chosen; 255 none; FR_CALL_PAIRWISE */
+	uint32_t signature; /* fr_call_signature() of the rest */
+};
+_Static_assert(sizeof(struct fr_call) == 32, "struct fr_call travels between ranks");
+#define FR_CALL_IDLE 255
+/* A message between two ranks: its number and root (the other rank) say nothing to third ones. */
+#define FR_CALL_PAIRWISE 254
+
+/*
+ * fr_call_signature - 32 bits that differ, but for accidents of 2^-32, between calls that differ.
+ *
+ * The root of pairwise calls is left out, since each side has the other one there.
+ */
+uint32_t fr_call_signature(const struct fr_call *call);
+/* fr_call_seal - fills call->signature. */
+void fr_call_seal(struct fr_call *call);
+/*
+ * fr_call_number - a sealed call again, with another sequence.  The sequence enters the signature
+ * last and by addition, so that this takes a few instructions, which every operation pays.
+ */
+#define FR_CALL_STRIDE 0x9e3779b1u /* odd: 2^32 sequences have as many signatures */
+static inline void fr_call_number(struct fr_call *call, uint64_t sequence)
+{
+	call->signature += (uint32_t)(sequence - call->sequence) * FR_CALL_STRIDE;
+	call->sequence = sequence;
+}
+/*
+ * fr_call_text - "allreduce #17 (1024 float, sum)", "broadcast #3 (8 double, root 2)", a type
+ * that is none leaves out the brackets, or "idle after #16"; cut off to fit; returns buf.
+ * `coll_name` is the caller's name for call->coll (this room knows no collective).
+ */
+char *fr_call_text(const struct fr_call *call, const char *coll_name, char *buf, size_t bytes);
+
+#endif

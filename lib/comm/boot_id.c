@@ -1,0 +1,212 @@
+/* boot_id.c - finding each other through a unique id that the application carries. */
+#include "config.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/auth.h"
+#include "lib/base/error.h"
+#include "lib/comm/boot_open.h"
+#include "lib/comm/boot_wire.h"
+#include "lib/comm/topology.h"
+
+/*
+ * Ids made here whose communicator has not been opened yet.  The id is plain bytes that the
+ * application copies about, so the listening socket it names can only be kept by the process.
+ * An id that is never used keeps its socket until the process ends.
+ */
+struct waiting_id {
+	struct waiting_id *next;
+	unsigned char secret[FR_AUTH_KEY_BYTES];
+	int listen_fd;
+};
+static pthread_mutex_t waiting_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct waiting_id *waiting_ids;
+
+static ferrule_status_t remember(const unsigned char *secret, int listen_fd)
+{
+	struct waiting_id *w = malloc(sizeof(*w));
+
+	if (!w)
+		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for a unique id");
+	memcpy(w->secret, secret, sizeof(w->secret));
+	w->listen_fd = listen_fd;
+	pthread_mutex_lock(&waiting_lock);
+	w->next = waiting_ids;
+	waiting_ids = w;
+	pthread_mutex_unlock(&waiting_lock);
+	return FERRULE_OK;
+}
+
+/* The listening socket of an id, which is forgotten here; -1 when there is none. */
+static int recall(const unsigned char *secret)
+{
+	struct waiting_id *found = NULL;
+	int fd = -1;
+
+	pthread_mutex_lock(&waiting_lock);
+	for (struct waiting_id **at = &waiting_ids; *at; at = &(*at)->next) {
+		if (memcmp((*at)->secret, secret, FR_AUTH_KEY_BYTES) != 0)
+			continue;
+		found = *at;
+		*at = found->next;
+		break;
+	}
+	pthread_mutex_unlock(&waiting_lock);
+	if (found) {
+		fd = found->listen_fd;
+		fr_wipe(found->secret, sizeof(found->secret));
+		free(found);
+	}
+	return fd;
+}
+
+/* How promising an interface is: 0 a real one, 1 a bridge that other hosts rarely reach. */
+static int rank_interface(const char *name)
+{
+	static const char *const bridges[] = {"docker", "virbr", "veth", "br-", "cni", "lxc"};
+
+	for (size_t i = 0; i < sizeof(bridges) / sizeof(bridges[0]); i++)
+		if (strncmp(name, bridges[i], strlen(bridges[i])) == 0)
+			return 1;
+	return 0;
+}
+
+/* Takes an interface's address when it is one that another host could dial. */
+static bool take_address(const struct ifaddrs *at, struct fr_boot_id_addr *out)
+{
+	if (!at->ifa_addr || !(at->ifa_flags & IFF_UP) || at->ifa_flags & IFF_LOOPBACK)
+		return false;
+	memset(out, 0, sizeof(*out));
+	if (at->ifa_addr->sa_family == AF_INET) {
+		const struct sockaddr_in *in4 = (const struct sockaddr_in *)at->ifa_addr;
+		out->family = 4;
+		memcpy(out->bytes, &in4->sin_addr, 4);
+		return true;
+	}
+	if (at->ifa_addr->sa_family != AF_INET6)
+		return false;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)at->ifa_addr;
+	/* Needs a scope that has no meaning on another host. */
+	if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
+		return false;
+	out->family = 6;
+	memcpy(out->bytes, &in6->sin6_addr, 16);
+	return true;
+}
+
+/* Best first: real interfaces before bridges, IPv4 before IPv6, in the kernel's order. */
+static void collect_addresses(struct fr_boot_id *id)
+{
+	struct ifaddrs *list;
+
+	if (getifaddrs(&list) != 0)
+		return;
+	for (int pass = 0; pass < 4; pass++) {
+		for (const struct ifaddrs *at = list; at; at = at->ifa_next) {
+			struct fr_boot_id_addr addr;
+			if (id->n_addrs == FR_BOOT_ID_MAX_ADDRS)
+				break;
+			if (rank_interface(at->ifa_name) == pass / 2 && take_address(at, &addr) &&
+			    addr.family == (pass % 2 == 0 ? 4 : 6))
+				id->addrs[id->n_addrs++] = addr;
+		}
+	}
+	freeifaddrs(list);
+}
+
+ferrule_status_t fr_boot_new_id(ferrule_unique_id_t *id_out)
+{
+	struct fr_boot_id id = {.host = fr_host_id()};
+	const int fd = fr_net_listen(NULL, 0, &id.port);
+
+	if (fd < 0)
+		return fr_error(FERRULE_ERR_SYSTEM, "cannot listen for a unique id: %s",
+		                strerror(errno));
+	fr_random(id.secret, sizeof(id.secret));
+	collect_addresses(&id);
+	const ferrule_status_t status = remember(id.secret, fd);
+	if (status == FERRULE_OK)
+		fr_boot_put_id(&id, id_out);
+	else
+		close(fd);
+	fr_wipe(&id, sizeof(id));
+	return status;
+}
+
+static ferrule_status_t check_arguments(const ferrule_unique_id_t *bytes, int rank, int n_ranks,
+                                        struct fr_boot_id *id)
+{
+	if (n_ranks < 1 || n_ranks > FR_BOOT_MAX_RANKS)
+		return fr_error(FERRULE_ERR_ARGUMENT, "n_ranks is %d; allowed: 1 to %d", n_ranks,
+		                FR_BOOT_MAX_RANKS);
+	if (rank < 0 || rank >= n_ranks)
+		return fr_error(FERRULE_ERR_ARGUMENT, "rank is %d; allowed: 0 to %d", rank,
+		                n_ranks - 1);
+	if (!fr_boot_get_id(bytes, id))
+		return fr_error(FERRULE_ERR_ARGUMENT,
+		                "id is not a unique id of this version; allowed: what "
+		                "ferrule_unique_id_create() wrote, copied whole");
+	return FERRULE_OK;
+}
+
+/* On rank 0's own host loopback is surest; the other addresses follow in the id's order. */
+static void find_place(const struct fr_boot_id *id, struct fr_rendezvous *place)
+{
+	static const unsigned char loopback[16] = {127, 0, 0, 1};
+
+	memset(place, 0, sizeof(*place));
+	if (id->host == fr_host_id() || id->n_addrs == 0)
+		fr_net_numeric(4, loopback, id->port, &place->addrs[place->n_addrs++]);
+	for (int i = 0; i < id->n_addrs; i++)
+		fr_net_numeric(id->addrs[i].family, id->addrs[i].bytes, id->port,
+		               &place->addrs[place->n_addrs++]);
+	fr_net_text(&place->addrs[0], place->text);
+}
+
+static ferrule_status_t open_with(const struct fr_boot_id *id, int rank, int n_ranks,
+                                  uint64_t deadline_ns, struct fr_boot **out)
+{
+	int listen_fd = -1;
+	struct fr_rendezvous place;
+
+	if (rank == 0) {
+		listen_fd = recall(id->secret);
+		if (listen_fd < 0)
+			return fr_error(
+				FERRULE_ERR_ARGUMENT,
+				"rank 0 must be the process that made the id, and an id makes "
+				"one communicator; this id is not waiting in this process");
+	}
+	if (n_ranks == 1) {
+		close(listen_fd);
+		return fr_boot_open_alone(out);
+	}
+	find_place(id, &place);
+	const struct fr_star_params params = {.rank = rank,
+	                                      .n_ranks = n_ranks,
+	                                      .key = id->secret,
+	                                      .deadline_ns = deadline_ns,
+	                                      .place = &place};
+	return fr_boot_open_star(&params, listen_fd, out);
+}
+
+ferrule_status_t fr_boot_open_id(const ferrule_unique_id_t *bytes, int rank, int n_ranks,
+                                 uint64_t deadline_ns, struct fr_boot **out)
+{
+	struct fr_boot_id id;
+	ferrule_status_t status = check_arguments(bytes, rank, n_ranks, &id);
+
+	if (status != FERRULE_OK)
+		return status;
+	status = open_with(&id, rank, n_ranks, deadline_ns, out);
+	fr_wipe(&id, sizeof(id));
+	return status;
+}

@@ -1,0 +1,59 @@
+/*
+ * boot_star.h - the star of TCP connections under a boot: rank 0 serves, the others dial.
+ *
+ * Every function reports its own errors through fr_error() and blocks at most until its
+ * deadline (fr_clock_ns()).  Whatever an open half-built, it frees.
+ */
+#ifndef FR_BOOT_STAR_H
+#define FR_BOOT_STAR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ferrule/status.h>
+#include "lib/comm/boot_net.h"
+
+#define FR_RENDEZVOUS_MAX_ADDRS 8
+
+/* Where rank 0 is to be found. */
+struct fr_rendezvous {
+	const char *host; /* looked up at every try; NULL: addrs */
+	uint16_t port;
+	struct fr_net_addr addrs[FR_RENDEZVOUS_MAX_ADDRS];
+	int n_addrs;
+	char text[160]; /* for people */
+};
+
+struct fr_star_params {
+	int rank, n_ranks; /* n_ranks is 2 to FR_BOOT_MAX_RANKS */
+	const unsigned char *key;
+	uint64_t deadline_ns;
+	const struct fr_rendezvous *place;
+};
+
+/* Rank 0's side. */
+struct fr_boot_server;
+/*
+ * fr_boot_server_open - takes over the listening socket, waits for all ranks, closes it.
+ * Draws the communicator's id.
+ */
+ferrule_status_t fr_boot_server_open(const struct fr_star_params *params, int listen_fd,
+                                     struct fr_boot_server **out);
+ferrule_status_t fr_boot_server_allgather(struct fr_boot_server *s, const void *in, void *out,
+                                          size_t bytes, uint64_t deadline_ns);
+uint64_t fr_boot_server_comm_id(const struct fr_boot_server *s);
+/* fr_boot_server_host, fr_boot_client_host - rank 0's numeric address, the same on all ranks. */
+const char *fr_boot_server_host(const struct fr_boot_server *s);
+void fr_boot_server_close(struct fr_boot_server *s);
+
+/* The side of every other rank. */
+struct fr_boot_client;
+ferrule_status_t fr_boot_client_open(const struct fr_star_params *params,
+                                     struct fr_boot_client **out);
+ferrule_status_t fr_boot_client_allgather(struct fr_boot_client *c, const void *in, void *out,
+                                          size_t bytes, uint64_t deadline_ns);
+uint64_t fr_boot_client_comm_id(const struct fr_boot_client *c);
+const char *fr_boot_client_host(const struct fr_boot_client *c);
+void fr_boot_client_close(struct fr_boot_client *c);
+
+#endif

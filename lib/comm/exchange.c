@@ -1,0 +1,34 @@
+#include "config.h"
+
+#include "lib/comm/exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/error.h"
+#include "lib/comm/boot.h"
+#include "lib/comm/comm.h"
+
+static ferrule_status_t allgather_in_parent(const struct fr_exchange *ex, const void *in, void *out,
+                                            size_t bytes)
+{
+	const size_t total = bytes * (size_t)ex->parent->n_ranks;
+	unsigned char *all = malloc(total);
+	if (!all)
+		return fr_error(FERRULE_ERR_NO_MEMORY, "no %zu bytes to exchange addresses", total);
+	const ferrule_status_t status = fr_comm_allgather(ex->parent, in, all, bytes);
+	if (status == FERRULE_OK)
+		for (int r = 0; r < ex->n_ranks; r++)
+			memcpy((unsigned char *)out + (size_t)r * bytes,
+			       all + (size_t)ex->members[r] * bytes, bytes);
+	free(all);
+	return status;
+}
+
+ferrule_status_t fr_exchange_allgather(const struct fr_exchange *ex, const void *in, void *out,
+                                       size_t bytes)
+{
+	if (ex->parent)
+		return allgather_in_parent(ex, in, out, bytes);
+	return fr_boot_allgather(ex->boot, in, out, bytes, ex->deadline_ns);
+}

@@ -1,0 +1,186 @@
+/*
+ * exec_internal.h - what the files of this room share.
+ *
+ *   exec.c        create, destroy, faults, starting and finishing runs
+ *   exec_plan.c   a schedule becomes a plan: bytes, gates, lanes, forwarding
+ *   exec_step.c   one piece of one step: messages and local work
+ *   exec_board.c  publications: the store and the poll
+ *   exec_wait.c   the waiting ladder, the slow look at peers, error texts
+ */
+#ifndef FR_EXEC_INTERNAL_H
+#define FR_EXEC_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "kernels/kernels.h"
+#include "lib/exec/exec.h"
+
+/*
+ * A gate: step B conflicts with the earlier step A over some bytes, and may touch those only
+ * where A is through with them.  Both run from the first byte to the last, so "A is through
+ * with its first x bytes" lets B do x + shift bytes; before any conflict B may do `head`
+ * bytes, and once A has done `all` bytes nothing of A stands in the way.
+ */
+struct fr_gate {
+	uint32_t step; /* A */
+	size_t head;
+	size_t all;
+	int64_t shift;
+};
+
+struct fr_operand {
+	enum fr_space space;
+	size_t at; /* bytes */
+};
+
+struct fr_plan_step {
+	enum fr_step_kind kind;
+	enum fr_scale scale;
+	int peer;
+	bool is_reply;   /* receive: see fr_sched_recv_reply() */
+	int32_t forward; /* receive: the send of the same bytes that may be fused, or -1 */
+	struct fr_operand dst, src, src2;
+	size_t bytes;
+	size_t part_at, part_of; /* collect: where in the peer's publication of how many bytes */
+	uint32_t first_gate, n_gates;
+};
+
+/* The steps on one direction of one endpoint, in order. */
+struct fr_plan_lane {
+	int peer;
+	bool is_send;
+	uint32_t first, n; /* in plan->lane_steps */
+};
+
+struct fr_plan {
+	ferrule_type_t type;
+	size_t elem_bytes;
+	const struct fr_kernel *kernel;
+	fr_scale_fn *scale;
+	double average; /* what FR_SCALE_AVERAGE multiplies with */
+	struct fr_plan_step *steps;
+	uint32_t n_steps;
+	struct fr_gate *gates;
+	struct fr_plan_lane *lanes;
+	uint32_t n_lanes;
+	uint32_t *lane_steps;
+	uint32_t *locals; /* copy, reduce, scale and all board steps, in order */
+	uint32_t n_locals;
+	size_t tmp_bytes;
+	size_t recv_bytes;
+	bool has_board;
+	bool board_only; /* no message anywhere: runs step by step, without a run object */
+	bool stream;     /* large results go past the caches */
+};
+
+/* Where a run stands in one lane. */
+struct fr_lane_state {
+	uint64_t ticket; /* the endpoint serves this run when its counter says so */
+	uint32_t head;   /* next step to move, index in the lane */
+	uint32_t drain;  /* sends before it may be reused */
+	uint32_t posted; /* receives before it were posted */
+	uint32_t stalls; /* times a full window was waited for instead of not fusing */
+	bool begun;      /* head's message was announced */
+};
+
+struct fr_run {
+	struct fr_exec *exec;
+	const struct fr_plan *plan;
+	unsigned char *base[FR_N_SPACES];
+	double premul;
+	struct fr_call call;
+	uint64_t *done;   /* [n_steps] bytes that later steps may rely on */
+	uint64_t *moved;  /* [n_steps] bytes handed to the transport (sends) */
+	uint64_t *ends;   /* [n_steps] sends: endpoint's total after the step's last byte */
+	uint32_t *locals; /* unfinished local steps */
+	uint32_t n_locals;
+	struct fr_lane_state *lanes;
+	uint32_t remaining; /* steps */
+	uint64_t board_ticket;
+	ferrule_status_t status; /* INPROGRESS until done */
+	unsigned char *tmp;
+	size_t tmp_room, steps_room, lanes_room;
+	struct fr_run *next; /* in exec's list of active or of idle runs */
+	bool active;
+};
+
+/* One endpoint, as the executor shares it among runs. */
+struct fr_exec_ep {
+	struct fr_ep *ep;
+	uint64_t send_tickets, send_serving;
+	uint64_t recv_tickets, recv_serving;
+	uint64_t sent_total; /* bytes of all messages begun */
+};
+
+/* One class of the board, as this rank stands in it. */
+struct fr_exec_board_class {
+	uint32_t next, min_acked; /* own publications: number of the next; all readers past */
+	uint32_t *next_of;        /* [writer] number of the next to consume */
+	uint32_t *acked_of;       /* [writer] what was stored as acknowledged */
+};
+
+/* How long a wait has been going on; zero it to begin. */
+struct fr_waiting {
+	uint32_t polls;
+	uint64_t since_ns, look_ns, waited_ns;
+	bool warned;
+};
+
+enum fr_cancel { FR_CANCEL_NONE, FR_CANCEL_BEING_WRITTEN, FR_CANCEL_ASKED };
+
+struct fr_exec {
+	struct fr_exec_params params;
+	struct fr_exec_ep *eps; /* [n_ranks] */
+	struct fr_exec_board_class board[FR_BOARD_N_CLASSES];
+	uint64_t board_tickets, board_serving;
+	struct fr_run *active, **active_tail;
+	struct fr_run *idle;
+	struct fr_waiting waiting; /* of all active runs together */
+	uint32_t spin_polls;       /* polls before a wait yields */
+	ferrule_status_t fault;
+	char fault_text[512];
+	_Atomic int cancel; /* enum fr_cancel; the one thing that other threads write */
+	char cancel_text[256];
+	struct fr_exec_stats stats;
+	const void **fold_sources; /* [n_ranks] */
+	void *board_tmp;           /* scratch of board-only plans */
+	size_t board_tmp_room;
+};
+
+/* exec_step.c: moves one piece of whatever can move.  Returns bytes (or steps) moved, 0 when
+ * nothing could, or a negative status of the endpoint in *peer_out. */
+int64_t fr_run_progress(struct fr_run *run, int *peer_out);
+/* fr_step_local - does a whole copy, reduce or scale step on these buffers. */
+void fr_step_local(const struct fr_plan *plan, const struct fr_plan_step *step,
+                   unsigned char *const base[FR_N_SPACES], double premul, size_t from, size_t to);
+
+/* exec_board.c */
+ferrule_status_t fr_board_init(struct fr_exec *x);
+void fr_board_fini(struct fr_exec *x);
+/* fr_board_step - does a publish, fold or collect step if it can be done now: OK, INPROGRESS
+ * with the rank waited for in *peer_out, or an error. */
+ferrule_status_t fr_board_step(struct fr_exec *x, const struct fr_plan *plan,
+                               const struct fr_plan_step *step,
+                               unsigned char *const base[FR_N_SPACES], const struct fr_call *call,
+                               int *peer_out);
+/* fr_board_run - a whole board-only plan, blocking. */
+ferrule_status_t fr_board_run(struct fr_exec *x, const struct fr_plan *plan,
+                              unsigned char *const base[FR_N_SPACES], double premul,
+                              const struct fr_call *call);
+
+/* exec_wait.c */
+/* fr_wait_look - nothing moved: counts, and now and then looks at the clock and the peers.
+ * `peer` is the one whose publication is waited for, -1 when active runs wait.  A fault that
+ * it finds is set and returned. */
+ferrule_status_t fr_wait_look(struct fr_exec *x, struct fr_waiting *w, const struct fr_call *call,
+                              int peer);
+/* fr_wait_rest - then spins, yields or sleeps, as the wait's length says. */
+void fr_wait_rest(struct fr_exec *x, const struct fr_waiting *w);
+/* fr_fault_peer - an endpoint reported an error: makes it the executor's fault. */
+ferrule_status_t fr_fault_peer(struct fr_exec *x, ferrule_status_t status, int peer,
+                               const struct fr_call *call);
+/* fr_fault_mismatch - two ranks disagree. */
+ferrule_status_t fr_fault_mismatch(struct fr_exec *x, int peer, const struct fr_call *mine,
+                                   const struct fr_call *theirs);
+
+#endif

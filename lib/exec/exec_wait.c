@@ -1,0 +1,254 @@
+/*
+ * Waiting, and what it finds.
+ *
+ * Design: a wait climbs a ladder.  It spins, since most peers are a microsecond away; it
+ * yields when ranks outnumber cores, or after the spin; it naps when nothing has come for
+ * milliseconds.  About once a millisecond it looks at the peers: is one dead, has one left or
+ * aborted, does one say that it is in another call?  And it looks at the clock.  Whatever it
+ * finds becomes the executor's one fault, with a text that names ranks and calls, and the
+ * peers are told.
+ */
+#include "config.h"
+#include "lib/exec/exec_internal.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/error.h"
+#include "lib/base/log.h"
+
+#define MS 1000000ull
+/* The clock is read once in so many polls. */
+#define POLLS_A_LOOK      1024u
+#define LOOK_NS           (1 * MS)
+#define NAP_AFTER_NS      (5 * MS)
+#define NAP_NS            (100000ull)
+#define LONG_NAP_AFTER_NS (200 * MS)
+#define LONG_NAP_NS       (1 * MS)
+#define WARN_AFTER_NS     (10000 * MS)
+
+static const char *call_text(const struct fr_exec *x, const struct fr_call *call, char *buf,
+                             size_t bytes)
+{
+	return fr_call_text(call, x->params.coll_name(call->coll), buf, bytes);
+}
+
+void fr_exec_abort(struct fr_exec *x, ferrule_status_t status, const char *text)
+{
+	if (x->fault != FERRULE_OK)
+		return;
+	x->fault = status;
+	snprintf(x->fault_text, sizeof(x->fault_text), "%s", text);
+	for (struct fr_transport **t = x->params.transports; *t; t++)
+		(*t)->ops->abort(*t, x->fault_text);
+}
+
+void fr_exec_cancel(struct fr_exec *x, const char *text)
+{
+	int none = FR_CANCEL_NONE;
+
+	if (!atomic_compare_exchange_strong(&x->cancel, &none, FR_CANCEL_BEING_WRITTEN))
+		return;
+	snprintf(x->cancel_text, sizeof(x->cancel_text), "%s", text);
+	atomic_store_explicit(&x->cancel, FR_CANCEL_ASKED, memory_order_release);
+}
+
+static ferrule_status_t fault(struct fr_exec *x, ferrule_status_t status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static ferrule_status_t fault(struct fr_exec *x, ferrule_status_t status, const char *format, ...)
+{
+	char text[sizeof(x->fault_text)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fr_exec_abort(x, status, text);
+	return x->fault;
+}
+
+ferrule_status_t fr_fault_mismatch(struct fr_exec *x, int peer, const struct fr_call *mine,
+                                   const struct fr_call *theirs)
+{
+	char a[128], b[128];
+
+	return fault(x, FERRULE_ERR_MISMATCH,
+	             "ranks disagree: rank %d called %s, rank %d called %s", x->params.rank,
+	             call_text(x, mine, a, sizeof(a)), peer, call_text(x, theirs, b, sizeof(b)));
+}
+
+ferrule_status_t fr_fault_peer(struct fr_exec *x, ferrule_status_t status, int peer,
+                               const struct fr_call *call)
+{
+	struct fr_ep *ep = peer >= 0 ? x->params.eps[peer] : NULL;
+	char mine[128], theirs[128] = "nothing yet";
+	struct fr_call last;
+
+	if (status == FERRULE_ERR_MISMATCH && ep->peer_call.signature != call->signature)
+		return fr_fault_mismatch(x, peer, call, &ep->peer_call);
+	if (!ep)
+		return fault(x, status, "%s", ferrule_status_text(status));
+	if (status == FERRULE_ERR_ABORTED)
+		return fault(x, status, "%s", ep->why);
+	if (ep->ops->peer_call(ep, &last))
+		call_text(x, &last, theirs, sizeof(theirs));
+	return fault(x, status, "%s, while rank %d was in %s; rank %d was last seen in %s", ep->why,
+	             x->params.rank, call_text(x, call, mine, sizeof(mine)), peer, theirs);
+}
+
+/* Is anything that `run` still has to move to or from this rank? */
+static bool run_waits_on(const struct fr_run *run, int peer)
+{
+	for (uint32_t i = 0; i < run->plan->n_lanes; i++) {
+		const struct fr_plan_lane *lane = &run->plan->lanes[i];
+
+		if (lane->peer == peer && run->lanes[i].head < lane->n)
+			return true;
+	}
+	for (uint32_t i = 0; i < run->n_locals; i++) {
+		const struct fr_plan_step *s = &run->plan->steps[run->locals[i]];
+
+		if (s->kind == FR_STEP_FOLD || s->kind == FR_STEP_PUBLISH ||
+		    (s->kind == FR_STEP_COLLECT && s->peer == peer))
+			return true;
+	}
+	return false;
+}
+
+/* A run may wait behind earlier ones, so what any of them waits for counts. */
+static bool waits_on(const struct fr_exec *x, int board_peer, int peer)
+{
+	if (board_peer >= 0)
+		return board_peer == peer;
+	for (const struct fr_run *run = x->active; run; run = run->next)
+		if (run_waits_on(run, peer))
+			return true;
+	return false;
+}
+
+/* Has the peer, in its operation of the same number, called something else? */
+static bool calls_differ(const struct fr_call *mine, const struct fr_call *theirs)
+{
+	if (mine->algo == FR_CALL_PAIRWISE || theirs->algo == FR_CALL_PAIRWISE)
+		return false; /* numbered per pair, so equal numbers mean nothing */
+	return theirs->sequence == mine->sequence && theirs->comm == mine->comm &&
+	       theirs->coll != FR_CALL_IDLE && theirs->signature != mine->signature;
+}
+
+ferrule_status_t fr_exec_compare(struct fr_exec *x, const struct fr_call *call)
+{
+	for (int r = 0; r < x->params.n_ranks; r++) {
+		struct fr_ep *ep = x->params.eps[r];
+		struct fr_call theirs;
+
+		if (ep && ep->ops->past_call && ep->ops->past_call(ep, call->sequence, &theirs) &&
+		    calls_differ(call, &theirs))
+			return fr_fault_mismatch(x, r, call, &theirs);
+	}
+	return FERRULE_OK;
+}
+
+static ferrule_status_t look_at_peers(struct fr_exec *x, const struct fr_call *call, int board_peer)
+{
+	for (int r = 0; r < x->params.n_ranks; r++) {
+		struct fr_ep *ep = x->params.eps[r];
+		ferrule_status_t status;
+		struct fr_call theirs;
+
+		if (!ep)
+			continue;
+		status = ep->ops->check(ep);
+		/* A rank may leave early when nobody needs it any more. */
+		if (status == FERRULE_ERR_PEER_LEFT && !waits_on(x, board_peer, r))
+			continue;
+		if (status != FERRULE_OK)
+			return fr_fault_peer(x, status, r, call);
+		if (waits_on(x, board_peer, r) && ep->ops->peer_call(ep, &theirs) &&
+		    calls_differ(call, &theirs))
+			return fr_fault_mismatch(x, r, call, &theirs);
+	}
+	return FERRULE_OK;
+}
+
+/* "rank 2 (last seen in allreduce #4 (...)), rank 3 (...)" */
+static void name_missing(const struct fr_exec *x, int board_peer, char *buf, size_t bytes)
+{
+	size_t at = 0;
+
+	buf[0] = '\0';
+	for (int r = 0; r < x->params.n_ranks && at + 1 < bytes; r++) {
+		struct fr_ep *ep = x->params.eps[r];
+		char text[128] = "nothing yet";
+		struct fr_call theirs;
+
+		if (!ep || !waits_on(x, board_peer, r))
+			continue;
+		if (ep->ops->peer_call(ep, &theirs))
+			call_text(x, &theirs, text, sizeof(text));
+		const int n = snprintf(buf + at, bytes - at, "%srank %d (last seen in %s)",
+		                       at ? ", " : "", r, text);
+		at += n > 0 ? (size_t)n : 0;
+	}
+}
+
+static ferrule_status_t look(struct fr_exec *x, struct fr_waiting *w, const struct fr_call *call,
+                             int peer, uint64_t now)
+{
+	char mine[128], missing[320];
+
+	if (atomic_load_explicit(&x->cancel, memory_order_acquire) == FR_CANCEL_ASKED)
+		return fault(x, FERRULE_ERR_ABORTED, "%s", x->cancel_text);
+	const ferrule_status_t status = look_at_peers(x, call, peer);
+	const uint64_t waited = now - w->since_ns;
+
+	if (status != FERRULE_OK)
+		return status;
+	if (waited > x->params.timeout_ns) {
+		name_missing(x, peer, missing, sizeof(missing));
+		return fault(x, FERRULE_ERR_TIMEOUT,
+		             "rank %d waited %.1f s in %s without progress, for %s", x->params.rank,
+		             (double)waited / 1e9, call_text(x, call, mine, sizeof(mine)), missing);
+	}
+	if (waited > WARN_AFTER_NS && !w->warned) {
+		name_missing(x, peer, missing, sizeof(missing));
+		fr_log(FR_LOG_WARNING, "waiting since %.0f s in %s for %s; giving up after %.0f s",
+		       (double)waited / 1e9, call_text(x, call, mine, sizeof(mine)), missing,
+		       (double)x->params.timeout_ns / 1e9);
+		w->warned = true;
+	}
+	return FERRULE_OK;
+}
+
+ferrule_status_t fr_wait_look(struct fr_exec *x, struct fr_waiting *w, const struct fr_call *call,
+                              int peer)
+{
+	w->polls++;
+	/* Past the spin every poll costs a system call anyway, so the clock is read more often. */
+	if (w->polls % POLLS_A_LOOK != 0 && (w->polls < x->spin_polls || w->polls % 16 != 0))
+		return FERRULE_OK;
+	const uint64_t now = fr_clock_ns();
+
+	if (w->since_ns == 0)
+		w->since_ns = w->look_ns = now;
+	w->waited_ns = now - w->since_ns;
+	if (now - w->look_ns <= LOOK_NS)
+		return FERRULE_OK;
+	w->look_ns = now;
+	return look(x, w, call, peer, now);
+}
+
+void fr_wait_rest(struct fr_exec *x, const struct fr_waiting *w)
+{
+	struct fr_transport *t = x->params.transports[0];
+
+	if (w->polls < x->spin_polls)
+		fr_cpu_relax();
+	else if (w->waited_ns < NAP_AFTER_NS || !t)
+		sched_yield();
+	else
+		t->ops->nap(t, w->waited_ns < LONG_NAP_AFTER_NS ? NAP_NS : LONG_NAP_NS);
+}

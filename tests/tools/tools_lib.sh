@@ -1,0 +1,85 @@
+# What the tests of the program `ferrule` share; sourced.  Runs in the build directory.
+set -u
+work=$(mktemp -d ./test-tools-XXXXXX) || exit 1
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+skipped=0
+
+# check WHAT COMMAND...: counts whether the command succeeds; shows the last output if not.
+check() {
+	what=$1
+	shift
+	if "$@"; then
+		passed=$((passed + 1))
+		echo "ok    $what"
+	else
+		failed=$((failed + 1))
+		echo "FAIL  $what"
+		head -n 20 "$work/out" "$work/err" 2>/dev/null | sed 's/^/      /'
+	fi
+}
+
+# skip WHAT WHY
+skip() {
+	skipped=$((skipped + 1))
+	echo "skip  $1: $2"
+}
+
+# gives STATUS COMMAND...: runs it, at most a minute; output in $work/out, errors in $work/err.
+gives() {
+	want=$1
+	shift
+	timeout -k 5 60 "$@" >"$work/out" 2>"$work/err" </dev/null
+	got=$?
+	[ $got -eq "$want" ] && return 0
+	echo "      exit status $got, expected $want: $*"
+	return 1
+}
+
+# prints TEXT: the last output holds the text.  complains TEXT: the last errors do.
+prints() {
+	grep -qF -- "$1" "$work/out"
+}
+complains() {
+	grep -qF -- "$1" "$work/err"
+}
+
+# refuses TEXT COMMAND...: a usage error that says TEXT, and nothing on stdout.
+refuses() {
+	text=$1
+	shift
+	gives 2 "$@" && complains "$text" && [ ! -s "$work/out" ]
+}
+
+# no_process TEXT: nobody runs a command line with TEXT in it (zombies have none).
+no_process() {
+	for cmdline in /proc/[0-9]*/cmdline; do
+		if { tr '\0' ' ' <"$cmdline" | grep -qF -- "$1"; } 2>/dev/null; then
+			[ "${cmdline#/proc/$$/}" != "$cmdline" ] || return 1
+		fi
+	done
+	return 0
+}
+
+# is_json FILE: every line is a JSON value.
+is_json() {
+	[ -s "$1" ] || return 1
+	if command -v python3 >/dev/null 2>&1; then
+		python3 -c 'import json, sys
+for line in open(sys.argv[1]): json.loads(line)' "$1"
+		return
+	fi
+	# Without a parser: strings taken out, brackets must match and nothing odd be left.
+	awk '{
+		gsub(/"([^"\\]|\\.)*"/, "s")
+		while (gsub(/\{[^{}\[\]]*\}|\[[^{}\[\]]*\]/, "v"));
+		if ($0 != "v") exit 1
+	}' "$1"
+}
+
+# finish SUITE: the last line, and the exit status.
+finish() {
+	echo "$1: $passed passed, $failed failed, $skipped skipped"
+	[ "$failed" -eq 0 ]
+}
