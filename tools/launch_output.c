@@ -208,7 +208,8 @@ static void queue_line(struct stream *s, const char *rest, size_t n)
 	const int tag_length = snprintf(tag, sizeof(tag), "[%d] ", s->rank);
 	buffer_append(&s->sink->queue, tag, (size_t)tag_length);
 	if (buffer_length(&s->line) > 0)
-		buffer_append(&s->sink->queue, s->line.data + s->line.begin, buffer_length(&s->line));
+		buffer_append(&s->sink->queue, s->line.data + s->line.begin,
+		              buffer_length(&s->line));
 	buffer_append(&s->sink->queue, rest, n);
 	s->line.begin = s->line.end = 0;
 }

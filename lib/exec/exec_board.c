@@ -225,7 +225,8 @@ static inline ferrule_status_t collect(struct fr_exec *x, const struct fr_plan_s
 
 static inline void *at(unsigned char *const base[FR_N_SPACES], const struct fr_operand *o)
 {
-	/* As a number: the buffers of an empty operation may be null, and C adds nothing to null. */
+	/* As a number: the buffers of an empty operation may be null, and C adds nothing to null.
+	 */
 	return (void *)((uintptr_t)base[o->space] + o->at);
 }
 
