@@ -28,7 +28,8 @@ extern "C" {
 	X(ERR_BUSY, -12, "communicator or operation is in use by another call")    \
 	X(ERR_UNSUPPORTED, -13, "not supported here")                              \
 	X(ERR_TRANSPORT, -14, "no usable transport between two ranks")             \
-	X(ERR_INTERNAL, -15, "internal error in Ferrule")
+	X(ERR_INTERNAL, -15, "internal error in Ferrule")                          \
+	X(ERR_FABRIC, -16, "the fabric between two ranks failed")
 
 typedef enum ferrule_status {
 #define FERRULE_STATUS_ENUM(code, number, text) FERRULE_##code = number,

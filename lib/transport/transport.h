@@ -36,6 +36,7 @@
 
 struct fr_transport;
 struct fr_ep;
+struct fr_mem_block;
 
 /* How many receives may be posted ahead of the one that has begun. */
 #define FR_POSTS_MAX 32
@@ -229,6 +230,19 @@ struct fr_transport_ops {
 	 * page aligned, zeroed, backed.  FERRULE_ERR_UNSUPPORTED where there is none. */
 	ferrule_status_t (*mem_alloc)(struct fr_transport *t, size_t bytes, void **out);
 	ferrule_status_t (*mem_free)(struct fr_transport *t, void *ptr);
+	/*
+	 * mem_register - optional (NULL: nothing to do).  The caller's memory is going to be sent
+	 * from and received into; where the hardware has to know of it, make it known.  May
+	 * block.  The same block again counts up.  FERRULE_ERR_ARGUMENT for a block that overlaps
+	 * another, FERRULE_ERR_UNSUPPORTED for a kind of memory the hardware cannot reach,
+	 * FERRULE_ERR_NO_MEMORY for a limit; all with the reason in `why`.
+	 */
+	ferrule_status_t (*mem_register)(struct fr_transport *t, const struct fr_mem_block *block,
+	                                 char *why, size_t why_bytes);
+	/* mem_deregister - counts down; with the last one the hardware forgets it.  No message may
+	 * be using it.  close forgets what is left.  Not NULL where mem_register is not. */
+	ferrule_status_t (*mem_deregister)(struct fr_transport *t, const void *base, char *why,
+	                                   size_t why_bytes);
 	/* memory_bytes - memory held for this communicator, the user's mem_alloc excluded. */
 	uint64_t (*memory_bytes)(struct fr_transport *t);
 	/* close - says goodbye (peers see PEER_LEFT, not PEER_DIED), frees everything. */

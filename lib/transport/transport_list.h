@@ -5,6 +5,7 @@
 #include "lib/transport/transport.h"
 
 extern const struct fr_transport_ops fr_transport_shm;
+extern const struct fr_transport_ops fr_transport_verbs;
 extern const struct fr_transport_ops fr_transport_tcp;
 
 #endif

@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 #include "lib/base/settings.h"
-#include "lib/transport/tcp/tcp_connect.h"
-#include "lib/transport/tcp/tcp_control.h"
 #include "lib/transport/tcp/tcp_ep.h"
 #include "lib/transport/transport_list.h"
 
@@ -69,13 +67,13 @@ static void ep_destroy(struct fr_tcp_ep *e)
 		close_socket(e->lanes[i].fd);
 		free(e->lanes[i].buffer);
 	}
-	close_socket(e->control);
+	fr_link_close(&e->link);
 	free(e->lanes);
 	free(e);
 }
 
 /* Takes the sockets over, also when it fails. */
-static struct fr_tcp_ep *ep_create(struct fr_tcp *t, int peer, struct fr_tcp_sockets *s)
+static struct fr_tcp_ep *ep_create(struct fr_tcp *t, int peer, struct fr_link_sockets *s)
 {
 	struct fr_tcp_ep *e = tcp_alloc(t, sizeof(*e));
 	struct fr_tcp_lane *lanes = tcp_alloc(t, s->n_lanes * sizeof(*lanes));
@@ -91,8 +89,7 @@ static struct fr_tcp_ep *ep_create(struct fr_tcp *t, int peer, struct fr_tcp_soc
 	e->lanes = lanes;
 	/* begin counts up: the first message is number 0. */
 	e->in.number = e->out.number = UINT32_MAX;
-	snprintf(e->name, sizeof(e->name), "rank %d (%s)", peer, s->where);
-	e->control = s->fd[0];
+	fr_link_init(&e->link, s->fd[0], peer, s->where, e->base.why, sizeof(e->base.why));
 	s->fd[0] = -1;
 	const bool is_local = t->host_of[peer] == t->host_of[t->rank];
 	const int local_sndbuf = FR_TCP_LOCAL_SNDBUF;
@@ -116,10 +113,8 @@ static struct fr_tcp_ep *ep_create(struct fr_tcp *t, int peer, struct fr_tcp_soc
 static void ep_leave(struct fr_tcp *t, struct fr_tcp_ep *e)
 {
 	if (!t->is_aborted)
-		fr_tcp_tell(e, FR_TCP_GOODBYE, NULL, NULL);
-	shutdown(e->control, SHUT_WR);
-	while (recv(e->control, e->control_in, sizeof(e->control_in), MSG_DONTWAIT) > 0)
-		;
+		fr_link_goodbye(&e->link);
+	fr_link_close(&e->link);
 	for (unsigned i = 0; i < e->n_lanes; i++) {
 		const struct fr_tcp_lane *lane = &e->lanes[i];
 		shutdown(lane->fd, SHUT_WR);
@@ -139,7 +134,7 @@ static void destroy(struct fr_tcp *t)
 {
 	for (int r = 0; t->eps != NULL && r < t->n_ranks; r++)
 		ep_destroy(t->eps[r]);
-	fr_tcp_unlisten(t);
+	fr_link_hub_close(t->hub);
 	free(t->naps);
 	free(t->eps);
 	free(t);
@@ -157,19 +152,15 @@ static ferrule_status_t tcp_open(const struct fr_transport_params *params,
 	t->rank = params->rank;
 	t->n_ranks = params->n_ranks;
 	t->host_of = params->host_of;
-	t->comm_id = params->comm_id;
-	t->n_lanes = (unsigned)fr_settings()->sockets_per_peer;
 	t->memory_bytes = sizeof(*t);
-	memcpy(t->job_key, params->job_key, sizeof(t->job_key));
-	for (int i = 0; i < FR_TCP_PLACES_MAX; i++)
-		t->listeners[i] = -1;
 	ferrule_status_t status = FERRULE_ERR_NO_MEMORY;
 	t->eps = tcp_alloc(t, (size_t)t->n_ranks * sizeof(struct fr_tcp_ep *));
 	if (t->eps == NULL) {
 		snprintf(why, why_bytes, "tcp: no memory for %d ranks", t->n_ranks);
 		goto err_destroy;
 	}
-	status = fr_tcp_listen(t, params, why, why_bytes);
+	status = fr_link_hub_open(params, "tcp", (unsigned)fr_settings()->sockets_per_peer, &t->hub,
+	                          why, why_bytes);
 	if (status != FERRULE_OK)
 		goto err_destroy;
 	*out = &t->base;
@@ -181,17 +172,16 @@ err_destroy:
 
 static size_t tcp_address(struct fr_transport *base, void *buf)
 {
-	const struct fr_tcp *t = fr_tcp_of(base);
-	memcpy(buf, &t->address, sizeof(t->address));
-	return sizeof(t->address);
+	fr_link_hub_address(fr_tcp_of(base)->hub, buf);
+	return FR_LINK_ADDRESS_BYTES;
 }
 
 /* Endpoints out of connected sockets. */
-static ferrule_status_t make_eps(struct fr_tcp *t, struct fr_tcp_sockets *sockets)
+static ferrule_status_t make_eps(struct fr_tcp *t, struct fr_link_sockets *sockets)
 {
 	size_t n_sockets = 0;
 	for (int r = 0; r < t->n_ranks; r++) {
-		if (sockets[r].n_lanes == 0)
+		if (!sockets[r].is_wanted)
 			continue;
 		n_sockets += sockets[r].n_lanes + 1;
 		t->eps[r] = ep_create(t, r, &sockets[r]);
@@ -202,53 +192,32 @@ static ferrule_status_t make_eps(struct fr_tcp *t, struct fr_tcp_sockets *socket
 	return t->naps != NULL ? FERRULE_OK : FERRULE_ERR_NO_MEMORY;
 }
 
-static ferrule_status_t read_addresses(const struct fr_tcp *t, const bool *wanted,
-                                       const unsigned char *wire, struct fr_tcp_address *addresses,
-                                       struct fr_tcp_sockets *sockets, char *why, size_t why_bytes)
-{
-	for (int r = 0; r < t->n_ranks; r++) {
-		memset(sockets[r].fd, 0xff, sizeof(sockets[r].fd));
-		sockets[r].n_lanes = 0;
-		if (r == t->rank || !wanted[r])
-			continue;
-		if (fr_tcp_address_parse(wire + (size_t)r * FR_ADDRESS_BYTES, &addresses[r]) !=
-		    FERRULE_OK) {
-			snprintf(why, why_bytes, "tcp: rank %d published no valid address", r);
-			return FERRULE_ERR_PROTOCOL;
-		}
-		sockets[r].n_lanes =
-			addresses[r].n_lanes < t->n_lanes ? addresses[r].n_lanes : t->n_lanes;
-	}
-	return FERRULE_OK;
-}
-
 static ferrule_status_t tcp_connect(struct fr_transport *base, const bool *wanted,
-                                    const unsigned char *wire, uint64_t deadline_ns, char *why,
+                                    const unsigned char *addresses, uint64_t deadline_ns, char *why,
                                     size_t why_bytes)
 {
 	struct fr_tcp *t = fr_tcp_of(base);
 	const size_t n = (size_t)t->n_ranks;
-	struct fr_tcp_address *addresses = calloc(n, sizeof(*addresses));
-	struct fr_tcp_sockets *sockets = calloc(n, sizeof(*sockets));
-	ferrule_status_t status = FERRULE_ERR_NO_MEMORY;
-	snprintf(why, why_bytes, "tcp: no memory for the connections to %zu ranks", n);
-	if (addresses == NULL || sockets == NULL)
-		goto out_free;
-	status = read_addresses(t, wanted, wire, addresses, sockets, why, why_bytes);
-	if (status != FERRULE_OK)
-		goto out_free;
-	status = fr_tcp_join(t, addresses, sockets, deadline_ns, why, why_bytes);
-	if (status == FERRULE_OK)
-		status = make_eps(t, sockets);
-	/* Those that became part of an endpoint are -1 here. */
-	for (size_t r = 0; r < n; r++) {
-		for (unsigned i = 0; i <= FR_TCP_LANES_MAX; i++)
-			close_socket(sockets[r].fd[i]);
+	struct fr_link_sockets *sockets = calloc(n, sizeof(*sockets));
+	if (sockets == NULL) {
+		snprintf(why, why_bytes, "tcp: no memory for the connections to %zu ranks", n);
+		return FERRULE_ERR_NO_MEMORY;
 	}
-	fr_tcp_unlisten(t);
-out_free:
+	ferrule_status_t status = fr_link_hub_join(t->hub, wanted, addresses, FR_ADDRESS_BYTES,
+	                                           deadline_ns, sockets, why, why_bytes);
+	if (status == FERRULE_OK) {
+		status = make_eps(t, sockets);
+		if (status != FERRULE_OK)
+			snprintf(why, why_bytes, "tcp: no memory for the buffers to %zu ranks", n);
+		/* Those that became part of an endpoint are -1 here. */
+		for (size_t r = 0; r < n; r++) {
+			for (unsigned i = 0; i <= FR_LINK_LANES_MAX; i++)
+				close_socket(sockets[r].fd[i]);
+		}
+	}
+	fr_link_hub_close(t->hub);
+	t->hub = NULL;
 	free(sockets);
-	free(addresses);
 	return status;
 }
 
@@ -266,9 +235,7 @@ static struct fr_board *tcp_board(struct fr_transport *base)
 
 static void tcp_announce(struct fr_transport *base, const struct fr_call *call)
 {
-	struct fr_tcp *t = fr_tcp_of(base);
-	t->call = *call;
-	t->epoch++;
+	fr_link_announce(&fr_tcp_of(base)->status, call);
 }
 
 /* Only what somebody waits for: data that nobody asks for yet must not end every nap. */
@@ -280,15 +247,15 @@ static void tcp_nap(struct fr_transport *base, uint64_t ns)
 	nfds_t n = 0;
 	for (int r = 0; t->naps != NULL && r < t->n_ranks; r++) {
 		const struct fr_tcp_ep *e = t->eps[r];
-		if (e == NULL || e->fault != FERRULE_OK)
+		if (e == NULL || e->link.fault != FERRULE_OK)
 			continue;
-		if (!e->has_left)
-			t->naps[n++] = (struct pollfd){.fd = e->control, .events = POLLIN};
+		if (!e->link.has_left)
+			t->naps[n++] = (struct pollfd){.fd = e->link.fd, .events = POLLIN};
 		for (unsigned i = 0; i < e->n_lanes; i++) {
 			const struct fr_tcp_lane *lane = &e->lanes[i];
 			const int events =
 				(lane->wants_read ? POLLIN : 0) | (lane->wants_write ? POLLOUT : 0);
-			if (events != 0 && e->lost_at == 0)
+			if (events != 0 && e->link.lost_at == 0)
 				t->naps[n++] =
 					(struct pollfd){.fd = lane->fd, .events = (short)events};
 		}
@@ -304,7 +271,7 @@ static void tcp_abort(struct fr_transport *base, const char *reason)
 	t->is_aborted = true;
 	for (int r = 0; r < t->n_ranks; r++) {
 		if (t->eps[r] != NULL)
-			fr_tcp_tell(t->eps[r], FR_TCP_ABORT, NULL, reason);
+			fr_link_abort(&t->eps[r]->link, reason);
 	}
 }
 

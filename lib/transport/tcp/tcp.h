@@ -2,8 +2,8 @@
  * tcp.h - what the files of the TCP transport share.
  *
  * Design
- *   A pair of ranks has one control connection and n_lanes data connections, all made and
- *   proved by tcp_connect.c.  A data lane carries messages only: a 64-byte head, then the
+ *   A pair of ranks has one link and n_lanes data connections, the lanes of its hub (link.h),
+ *   which makes and proves them all.  A data lane carries messages only: a 64-byte head, then the
  *   payload, so the first byte of a message costs one send on one side and one recv on the
  *   other.  A message of FR_TCP_STRIPE_BYTES or more goes over all lanes in chunks, chunk c on
  *   lane c modulo n_lanes; the rest uses the first lane.
@@ -11,9 +11,8 @@
  *   Each lane has a receive buffer.  Heads and small payloads are read into it, as much as
  *   there is in one go; a large payload with a destination is read straight into that.
  *
- *   Whether a peer lives, left or gave up is told by its control connection alone: it ends
- *   with GOODBYE, ABORT or, without either, death.  A data lane that ends or breaks asks
- *   there for the reason.
+ *   Whether a peer lives, left or gave up is told by its link alone.  A data lane that ends or
+ *   breaks asks there for the reason.
  */
 #ifndef FR_TCP_H
 #define FR_TCP_H
@@ -21,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/transport/link/link.h"
 #include "lib/transport/tcp/tcp_wire.h"
 #include "lib/transport/transport.h"
 
@@ -69,8 +69,6 @@ struct fr_tcp_flow {
 	unsigned char *memory; /* as in struct fr_message */
 };
 
-#define FR_TCP_CONTROL_BYTES 512
-
 struct fr_tcp_ep {
 	struct fr_ep base;
 	unsigned n_lanes;
@@ -78,39 +76,19 @@ struct fr_tcp_ep {
 	struct fr_tcp_flow out, in;
 	uint64_t sent_bytes; /* payload bytes ever moved out */
 	size_t early; /* bytes of the first lane that came with the head and lie in in.memory */
-	struct fr_call last_call;
-	bool has_last_call;
-
-	/* The control connection. */
-	int control;
-	ferrule_status_t fault; /* FERRULE_OK, or what every call returns from now on */
-	bool has_left;          /* GOODBYE was read */
-	uint64_t lost_at;       /* when a data lane was seen to have ended; 0: never */
-	uint64_t status_at;     /* when we last sent STATUS; 0: never */
-	uint64_t status_epoch;  /* announcement that STATUS told of */
-	unsigned control_in_bytes, control_out_bytes;
-	unsigned char control_in[FR_TCP_CONTROL_BYTES], control_out[FR_TCP_CONTROL_BYTES];
-	char name[80]; /* "rank 3 (127.0.0.1:4242)" */
+	struct fr_link link;
 };
 
 struct fr_tcp {
 	struct fr_transport base;
 	int rank, n_ranks;
 	const int *host_of;
-	uint64_t comm_id;
-	unsigned char job_key[FR_AUTH_KEY_BYTES];
-	unsigned n_lanes; /* as this rank wishes */
-	struct fr_tcp_address address;
-	int listeners[FR_TCP_PLACES_MAX]; /* one a place of `address`, -1 when closed */
-	struct fr_tcp_ep **eps;           /* [n_ranks], NULL where none */
-	struct pollfd *naps;              /* room for every socket, for nap() */
+	struct fr_link_hub *hub; /* until it is connected */
+	struct fr_tcp_ep **eps;  /* [n_ranks], NULL where none */
+	struct pollfd *naps;     /* room for every socket, for nap() */
 	uint64_t memory_bytes;
 	bool is_aborted;
-
-	struct fr_call call; /* what this rank announced last, */
-	uint64_t epoch;      /* how often it announced, */
-	uint64_t seen_epoch; /* and since when a check() has seen it wait in that. */
-	uint64_t waiting_since;
+	struct fr_link_status status;
 };
 
 static inline struct fr_tcp *fr_tcp_of(struct fr_transport *t)

@@ -12,8 +12,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "lib/transport/tcp/tcp_control.h"
-
 #define HEAD_BYTES sizeof(struct fr_tcp_head)
 
 static inline uint64_t min64(uint64_t a, uint64_t b)
@@ -52,8 +50,8 @@ static void seal_head(const struct fr_tcp_ep *e, struct fr_tcp_lane *lane,
 static ferrule_status_t tcp_send_begin(struct fr_ep *ep, const struct fr_message *m)
 {
 	struct fr_tcp_ep *e = fr_tcp_ep_of(ep);
-	if (e->fault != FERRULE_OK)
-		return e->fault;
+	if (e->link.fault != FERRULE_OK)
+		return e->link.fault;
 	flow_begin(&e->out, e, m);
 	for (unsigned i = 0; i < e->out.n_lanes; i++) {
 		struct fr_tcp_lane *lane = &e->lanes[i];
@@ -87,7 +85,7 @@ static int64_t push(struct fr_tcp_ep *e, struct fr_tcp_lane *lane, const void *s
 		lane->wants_write = true;
 		return 0;
 	}
-	return errno == EINTR || errno == ENOBUFS ? 0 : fr_tcp_lost(e, errno);
+	return errno == EINTR || errno == ENOBUFS ? 0 : fr_link_lost(&e->link, errno);
 }
 
 /* push(), less the head: payload bytes taken, 0, or a negative status. */
@@ -148,8 +146,8 @@ static int64_t send_striped(struct fr_tcp_ep *e, const void *src, size_t bytes)
 static int64_t tcp_send_some(struct fr_ep *ep, const void *src, size_t bytes)
 {
 	struct fr_tcp_ep *e = fr_tcp_ep_of(ep);
-	if (e->fault != FERRULE_OK)
-		return e->fault;
+	if (e->link.fault != FERRULE_OK)
+		return e->link.fault;
 	bytes = min64(bytes, e->out.bytes - e->out.moved);
 	int64_t n;
 	if (e->out.n_lanes > 1)
@@ -203,7 +201,7 @@ static inline int64_t received(struct fr_tcp_ep *e, struct fr_tcp_lane *lane, ss
 	}
 	if (n < 0 && errno == EINTR)
 		return 0;
-	return fr_tcp_lost(e, n < 0 ? errno : 0);
+	return fr_link_lost(&e->link, n < 0 ? errno : 0);
 }
 
 /* Reads at most `most` more bytes into the lane's buffer, at least `need` of which must fit
@@ -267,7 +265,8 @@ static ferrule_status_t fetch_head(struct fr_tcp_ep *e, struct fr_tcp_lane *lane
 	}
 	const char *why;
 	if (fr_tcp_data_parse(lane->buffer + lane->first, head, &why) != FERRULE_OK)
-		return fr_tcp_fault(e, FERRULE_ERR_PROTOCOL, "%s sent %s", e->name, why);
+		return fr_link_fault(&e->link, FERRULE_ERR_PROTOCOL, "%s sent %s", e->link.name,
+		                     why);
 	return FERRULE_OK;
 }
 
@@ -286,8 +285,8 @@ static void recv_layout(struct fr_tcp_ep *e, const struct fr_message *m)
 static ferrule_status_t tcp_recv_begin(struct fr_ep *ep, const struct fr_message *m)
 {
 	struct fr_tcp_ep *e = fr_tcp_ep_of(ep);
-	if (e->fault != FERRULE_OK)
-		return e->fault;
+	if (e->link.fault != FERRULE_OK)
+		return e->link.fault;
 	struct fr_tcp_lane *lane = &e->lanes[0];
 	struct fr_tcp_head head;
 	lane->has_head = false;
@@ -297,18 +296,18 @@ static ferrule_status_t tcp_recv_begin(struct fr_ep *ep, const struct fr_message
 	if (status != FERRULE_OK)
 		return status;
 	if (head.kind != FR_TCP_MESSAGE || head.number != e->in.number + 1)
-		return fr_tcp_fault(e, FERRULE_ERR_PROTOCOL,
-		                    "%s sent frame %u of kind %u where message %u begins", e->name,
-		                    head.number, head.kind, e->in.number + 1);
-	e->last_call = head.call;
-	e->has_last_call = true;
+		return fr_link_fault(&e->link, FERRULE_ERR_PROTOCOL,
+		                     "%s sent frame %u of kind %u where message %u begins",
+		                     e->link.name, head.number, head.kind, e->in.number + 1);
+	e->link.last_call = head.call;
+	e->link.has_last_call = true;
 	if (head.call.signature != m->call->signature || head.bytes != m->bytes) {
 		ep->peer_call = head.call;
-		return fr_tcp_fault(e, FERRULE_ERR_MISMATCH,
-		                    "%s announced a message of %llu bytes where %llu of another "
-		                    "call were expected",
-		                    e->name, (unsigned long long)head.bytes,
-		                    (unsigned long long)m->bytes);
+		return fr_link_fault(&e->link, FERRULE_ERR_MISMATCH,
+		                     "%s announced a message of %llu bytes where %llu of another "
+		                     "call were expected",
+		                     e->link.name, (unsigned long long)head.bytes,
+		                     (unsigned long long)m->bytes);
 	}
 	lane->first += HEAD_BYTES;
 	recv_layout(e, m);
@@ -324,10 +323,10 @@ static ferrule_status_t begin_chunk(struct fr_tcp_ep *e, struct fr_tcp_lane *lan
 		return status;
 	if (head.kind != FR_TCP_CHUNK || head.number != e->in.number || head.bytes != e->in.bytes ||
 	    head.offset != lane->recv_pos)
-		return fr_tcp_fault(e, FERRULE_ERR_PROTOCOL,
-		                    "%s sent a chunk out of order: message %u at %llu of %llu",
-		                    e->name, head.number, (unsigned long long)head.offset,
-		                    (unsigned long long)head.bytes);
+		return fr_link_fault(&e->link, FERRULE_ERR_PROTOCOL,
+		                     "%s sent a chunk out of order: message %u at %llu of %llu",
+		                     e->link.name, head.number, (unsigned long long)head.offset,
+		                     (unsigned long long)head.bytes);
 	lane->first += HEAD_BYTES;
 	lane->has_head = true;
 	return FERRULE_OK;
@@ -446,8 +445,8 @@ static int64_t recv_in_order(struct fr_tcp_ep *e, void *dst, size_t bytes)
 static int64_t tcp_recv_some(struct fr_ep *ep, void *dst, size_t bytes)
 {
 	struct fr_tcp_ep *e = fr_tcp_ep_of(ep);
-	if (e->fault != FERRULE_OK)
-		return e->fault;
+	if (e->link.fault != FERRULE_OK)
+		return e->link.fault;
 	bytes = min64(bytes, e->in.bytes - e->in.moved);
 	const int64_t n = e->in.n_lanes > 1 && e->in.memory != NULL ? recv_striped(e, dst, bytes)
 	                                                            : recv_in_order(e, dst, bytes);
@@ -471,8 +470,8 @@ static const void *tcp_recv_window(struct fr_ep *ep, size_t *avail_out,
 	struct fr_tcp_ep *e = fr_tcp_ep_of(ep);
 	struct fr_tcp_lane *lane = next_lane(e);
 	*avail_out = 0;
-	*status_out = e->fault;
-	if (e->fault != FERRULE_OK)
+	*status_out = e->link.fault;
+	if (e->link.fault != FERRULE_OK)
 		return NULL;
 	if (!lane->has_head) {
 		const ferrule_status_t status = begin_chunk(e, lane);
@@ -508,12 +507,48 @@ static void tcp_recv_release(struct fr_ep *ep, size_t bytes)
 	lane_advance(e, lane, bytes);
 }
 
+/* ---- the peer ---- */
+
+/* May data of a peer that said goodbye still be there or arrive? */
+static bool has_unread(struct fr_tcp_ep *e)
+{
+	if (e->early > 0)
+		return true;
+	for (unsigned i = 0; i < e->n_lanes; i++) {
+		const struct fr_tcp_lane *lane = &e->lanes[i];
+		if (lane->first < lane->last)
+			return true;
+		char byte;
+		const ssize_t n = recv(lane->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+		/* Quiet, but not at its end: the last bytes are on their way. */
+		if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+			return true;
+	}
+	return false;
+}
+
+static ferrule_status_t tcp_check(struct fr_ep *ep)
+{
+	struct fr_tcp_ep *e = fr_tcp_ep_of(ep);
+	struct fr_link_note note;
+	if (fr_link_poll(&e->link) != FERRULE_OK)
+		return e->link.fault;
+	if (fr_link_take_note(&e->link, &note))
+		return fr_link_fault(&e->link, FERRULE_ERR_PROTOCOL,
+		                     "%s sent a note of kind %u, where none is expected",
+		                     e->link.name, note.kind);
+	if (e->link.has_left && !has_unread(e))
+		return fr_link_lost(&e->link, 0);
+	fr_link_tell_status(&e->link, &fr_tcp_of(ep->transport)->status);
+	return FERRULE_OK;
+}
+
 static bool tcp_peer_call(struct fr_ep *ep, struct fr_call *call_out)
 {
 	const struct fr_tcp_ep *e = fr_tcp_ep_of(ep);
-	if (e->has_last_call)
-		*call_out = e->last_call;
-	return e->has_last_call;
+	if (e->link.has_last_call)
+		*call_out = e->link.last_call;
+	return e->link.has_last_call;
 }
 
 const struct fr_ep_ops fr_tcp_ep_ops = {
@@ -527,6 +562,6 @@ const struct fr_ep_ops fr_tcp_ep_ops = {
 	.recv_some = tcp_recv_some,
 	.recv_window = tcp_recv_window,
 	.recv_release = tcp_recv_release,
-	.check = fr_tcp_check,
+	.check = tcp_check,
 	.peer_call = tcp_peer_call,
 };

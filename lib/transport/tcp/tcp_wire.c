@@ -2,25 +2,17 @@
 
 #include "lib/transport/tcp/tcp_wire.h"
 
-#include <stdbool.h>
 #include <string.h>
+
+#include "lib/transport/link/link_wire.h"
 
 uint32_t fr_tcp_head_check(const struct fr_tcp_head *head)
 {
-	/* A multilinear hash: the products do not wait for each other, which matters on the
-	 * path of an 8-byte message. */
-	static const uint64_t odd[8] = {
-		0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb, 0xd6e8feb86659fd93,
-		0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3, 0x589965cc75374cc3,
-	};
 	uint64_t word[8];
 	memcpy(word, head, sizeof(word));
 	/* The low half of word 1 is the check itself. */
 	word[1] = head->number;
-	uint64_t sum = 0;
-	for (int i = 0; i < 8; i++)
-		sum += (word[i] ^ word[i] >> 29) * odd[i];
-	return (uint32_t)(sum >> 32);
+	return fr_link_hash(word);
 }
 
 void fr_tcp_head_seal(struct fr_tcp_head *head)
@@ -37,8 +29,7 @@ static ferrule_status_t refuse(const char **why, const char *text)
 	return FERRULE_ERR_PROTOCOL;
 }
 
-/* What all frames share. */
-static ferrule_status_t head_parse(const void *wire, struct fr_tcp_head *out, const char **why)
+ferrule_status_t fr_tcp_data_parse(const void *wire, struct fr_tcp_head *out, const char **why)
 {
 	memcpy(out, wire, sizeof(*out));
 	if (out->magic != FR_TCP_MAGIC)
@@ -47,14 +38,6 @@ static ferrule_status_t head_parse(const void *wire, struct fr_tcp_head *out, co
 		return refuse(why, "a frame of another protocol version");
 	if (out->zero != 0 || out->check != fr_tcp_head_check(out))
 		return refuse(why, "a frame head with a wrong check");
-	return FERRULE_OK;
-}
-
-ferrule_status_t fr_tcp_data_parse(const void *wire, struct fr_tcp_head *out, const char **why)
-{
-	const ferrule_status_t status = head_parse(wire, out, why);
-	if (status != FERRULE_OK)
-		return status;
 	switch (out->kind) {
 	case FR_TCP_MESSAGE:
 		if (out->bytes == 0 || out->bytes > INT64_MAX || out->offset != 0)
@@ -67,54 +50,4 @@ ferrule_status_t fr_tcp_data_parse(const void *wire, struct fr_tcp_head *out, co
 	default:
 		return refuse(why, "a frame of unknown kind on a data lane");
 	}
-}
-
-ferrule_status_t fr_tcp_control_parse(const void *wire, size_t have, struct fr_tcp_notice *out,
-                                      size_t *used_out, const char **why)
-{
-	struct fr_tcp_head head;
-	if (have < sizeof(head))
-		return FERRULE_INPROGRESS;
-	const ferrule_status_t status = head_parse(wire, &head, why);
-	if (status != FERRULE_OK)
-		return status;
-	if (head.kind != FR_TCP_STATUS && head.kind != FR_TCP_GOODBYE && head.kind != FR_TCP_ABORT)
-		return refuse(why, "a frame of unknown kind on the control connection");
-	if (head.offset != 0 || head.bytes > FR_TCP_REASON_BYTES ||
-	    (head.kind != FR_TCP_ABORT && head.bytes != 0))
-		return refuse(why, "a control frame with an impossible length");
-	if (have - sizeof(head) < head.bytes)
-		return FERRULE_INPROGRESS;
-	*out = (struct fr_tcp_notice){
-		.kind = head.kind,
-		.call = head.call,
-		.reason = (const char *)wire + sizeof(head),
-		.reason_bytes = head.bytes,
-	};
-	*used_out = sizeof(head) + head.bytes;
-	return FERRULE_OK;
-}
-
-ferrule_status_t fr_tcp_hello_parse(const void *wire, enum fr_auth_role role,
-                                    struct fr_tcp_hello *out)
-{
-	memcpy(out, wire, sizeof(*out));
-	const bool good = out->magic == FR_TCP_MAGIC && out->version == FR_TCP_VERSION &&
-	                  out->role == (uint16_t)role && out->statement.zero == 0;
-	return good ? FERRULE_OK : FERRULE_ERR_PROTOCOL;
-}
-
-ferrule_status_t fr_tcp_address_parse(const void *wire, struct fr_tcp_address *out)
-{
-	memcpy(out, wire, sizeof(*out));
-	if (out->magic != FR_TCP_MAGIC || out->version != FR_TCP_VERSION || out->zero != 0 ||
-	    out->n_places == 0 || out->n_places > FR_TCP_PLACES_MAX || out->n_lanes == 0 ||
-	    out->n_lanes > FR_TCP_LANES_MAX)
-		return FERRULE_ERR_PROTOCOL;
-	for (int i = 0; i < out->n_places; i++) {
-		const struct fr_tcp_place *p = &out->places[i];
-		if ((p->family != 4 && p->family != 6) || p->port == 0 || p->zero != 0)
-			return FERRULE_ERR_PROTOCOL;
-	}
-	return FERRULE_OK;
 }

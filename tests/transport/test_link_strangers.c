@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
-#include "lib/transport/tcp/tcp_place.h"
+#include "lib/transport/link/link_place.h"
 #include "tests/support/t_main.h"
 #include "tests/transport/t_world.h"
 
@@ -23,11 +23,11 @@ static const struct t_subject *get_subject(struct t_subject *s)
 /* A connection to where `rank` listens, or -1. */
 static int call_rank(struct t_rank *r, int rank)
 {
-	struct fr_tcp_address address;
+	struct fr_link_address address;
 	struct sockaddr_storage to;
-	if (fr_tcp_address_parse(t_rank_address(r, rank), &address) != FERRULE_OK)
+	if (fr_link_address_parse(t_rank_address(r, rank), &address) != FERRULE_OK)
 		return -1;
-	const socklen_t length = fr_tcp_place_sockaddr(&address.places[0], &to);
+	const socklen_t length = fr_link_place_sockaddr(&address.places[0], &to);
 	const int fd = socket(to.ss_family, SOCK_STREAM, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, length) != 0) {
 		close(fd);
@@ -84,10 +84,10 @@ static int rank_among_garbage(struct t_rank *r)
 	T_CHECK(t_rank_listen(r) == FERRULE_OK);
 	t_fill(garbage, sizeof(garbage), 3);
 	if (r->rank == 1) {
-		struct fr_tcp_hello hello = {.magic = FR_TCP_MAGIC,
-		                             .version = FR_TCP_VERSION,
-		                             .role = FR_AUTH_CLIENT,
-		                             .statement = {.rank = 1, .n_lanes = 1}};
+		struct fr_link_hello hello = {.magic = FR_LINK_MAGIC,
+		                              .version = FR_LINK_VERSION,
+		                              .role = FR_AUTH_CLIENT,
+		                              .statement = {.rank = 1, .n_lanes = 1}};
 		for (int i = 0; i < 3; i++)
 			T_CHECK((fds[i] = call_rank(r, 0)) >= 0);
 		/* Noise; somebody of another communicator; half a greeting. */
@@ -142,5 +142,5 @@ int main(void)
 		{"nobody listens after connect", test_nobody_listens_after_connect},
 		{NULL, NULL},
 	};
-	return t_main("transport/tcp_strangers", cases);
+	return t_main("transport/link_strangers", cases);
 }

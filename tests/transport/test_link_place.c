@@ -6,7 +6,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "lib/transport/tcp/tcp_place.h"
+#include "lib/transport/link/link_place.h"
 #include "tests/support/t_main.h"
 
 #define N_ENTRIES 8
@@ -59,9 +59,9 @@ struct expectation {
 static void expect(const struct expectation *x)
 {
 	struct machine m;
-	struct fr_tcp_place places[4];
+	struct fr_link_place places[4];
 	char why[200] = "", text[200] = "", one[64];
-	struct fr_tcp_wish wish = {
+	struct fr_link_wish wish = {
 		.ifname = x->ifname, .family = x->family, .one_host = x->one_host};
 	build(&m);
 	if (x->route != NULL) {
@@ -69,11 +69,11 @@ static void expect(const struct expectation *x)
 		add(&route, "", x->route, 0);
 		wish.route = route.addr[0];
 	}
-	const int n = fr_tcp_places_choose(m.list, &wish, places, 4, why, sizeof(why));
+	const int n = fr_link_places_choose(m.list, &wish, places, 4, why, sizeof(why));
 	for (int i = 0; i < n; i++) {
 		if (i > 0)
 			strcat(text, " ");
-		strcat(text, fr_tcp_place_text(&places[i], one, sizeof(one)));
+		strcat(text, fr_link_place_text(&places[i], one, sizeof(one)));
 	}
 	CU_ASSERT_STRING_EQUAL(text, x->places);
 	if (n > 0)
@@ -127,11 +127,11 @@ static void test_nothing_that_fits_names_what_there_is(void)
 static void test_route_of_nonsense_is_none(void)
 {
 	struct sockaddr_storage out;
-	fr_tcp_route(NULL, &out);
+	fr_link_route(NULL, &out);
 	CU_ASSERT_EQUAL(out.ss_family, 0);
-	fr_tcp_route("not.an.address", &out);
+	fr_link_route("not.an.address", &out);
 	CU_ASSERT_EQUAL(out.ss_family, 0);
-	fr_tcp_route("127.0.0.1", &out);
+	fr_link_route("127.0.0.1", &out);
 	CU_ASSERT_EQUAL(out.ss_family, AF_INET);
 }
 
@@ -150,5 +150,5 @@ int main(void)
 		{"route of nonsense is none", test_route_of_nonsense_is_none},
 		{NULL, NULL},
 	};
-	return t_main("transport/tcp_place", cases);
+	return t_main("transport/link_place", cases);
 }

@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "lib/transport/tcp/tcp_place.h"
+#include "lib/transport/link/link_place.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-socklen_t fr_tcp_place_sockaddr(const struct fr_tcp_place *place, struct sockaddr_storage *out)
+socklen_t fr_link_place_sockaddr(const struct fr_link_place *place, struct sockaddr_storage *out)
 {
 	memset(out, 0, sizeof(*out));
 	if (place->family == 4) {
@@ -27,7 +27,7 @@ socklen_t fr_tcp_place_sockaddr(const struct fr_tcp_place *place, struct sockadd
 	return sizeof(*in6);
 }
 
-char *fr_tcp_place_text(const struct fr_tcp_place *place, char *buf, size_t bytes)
+char *fr_link_place_text(const struct fr_link_place *place, char *buf, size_t bytes)
 {
 	char text[INET6_ADDRSTRLEN] = "?";
 	inet_ntop(place->family == 4 ? AF_INET : AF_INET6, place->addr, text, sizeof(text));
@@ -35,11 +35,11 @@ char *fr_tcp_place_text(const struct fr_tcp_place *place, char *buf, size_t byte
 	return buf;
 }
 
-void fr_tcp_route(const char *master_addr, struct sockaddr_storage *out)
+void fr_link_route(const char *master_addr, struct sockaddr_storage *out)
 {
 	memset(out, 0, sizeof(*out));
 	/* Connecting a datagram socket sends nothing; it only asks the routing table. */
-	struct fr_tcp_place to = {.port = 9};
+	struct fr_link_place to = {.port = 9};
 	if (master_addr == NULL)
 		return;
 	if (inet_pton(AF_INET, master_addr, to.addr) == 1)
@@ -49,7 +49,7 @@ void fr_tcp_route(const char *master_addr, struct sockaddr_storage *out)
 	else
 		return;
 	struct sockaddr_storage master;
-	socklen_t length = fr_tcp_place_sockaddr(&to, &master);
+	socklen_t length = fr_link_place_sockaddr(&to, &master);
 	const int fd = socket(master.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
@@ -62,9 +62,9 @@ void fr_tcp_route(const char *master_addr, struct sockaddr_storage *out)
 }
 
 /* The address as a place, or family 0 for what no peer could connect to. */
-static struct fr_tcp_place place_of(const struct sockaddr *addr)
+static struct fr_link_place place_of(const struct sockaddr *addr)
 {
-	struct fr_tcp_place place = {.family = 0};
+	struct fr_link_place place = {.family = 0};
 	if (addr == NULL)
 		return place;
 	if (addr->sa_family == AF_INET) {
@@ -81,7 +81,7 @@ static struct fr_tcp_place place_of(const struct sockaddr *addr)
 	return place;
 }
 
-static bool is_same(const struct fr_tcp_place *a, const struct fr_tcp_place *b)
+static bool is_same(const struct fr_link_place *a, const struct fr_link_place *b)
 {
 	return a->family == b->family && memcmp(a->addr, b->addr, sizeof(a->addr)) == 0;
 }
@@ -103,14 +103,14 @@ static bool is_listed(const char *names, const char *name)
 enum scope { SCOPE_LOOPBACK, SCOPE_ROUTE, SCOPE_OUTSIDE, SCOPE_ANY };
 
 struct choice {
-	const struct fr_tcp_wish *wish;
+	const struct fr_link_wish *wish;
 	enum scope scope;
 	const char *route_ifname; /* the interface of wish->route, or NULL */
 };
 
-static bool fits(const struct choice *c, const struct ifaddrs *ifa, struct fr_tcp_place *place)
+static bool fits(const struct choice *c, const struct ifaddrs *ifa, struct fr_link_place *place)
 {
-	const struct fr_tcp_wish *wish = c->wish;
+	const struct fr_link_wish *wish = c->wish;
 	*place = place_of(ifa->ifa_addr);
 	if (place->family == 0 || !(ifa->ifa_flags & IFF_UP))
 		return false;
@@ -134,7 +134,7 @@ static bool fits(const struct choice *c, const struct ifaddrs *ifa, struct fr_tc
 }
 
 /* Smaller is better: the very address of the route, then IPv4, then IPv6. */
-static int penalty(const struct fr_tcp_place *place, const struct fr_tcp_place *route)
+static int penalty(const struct fr_link_place *place, const struct fr_link_place *route)
 {
 	if (is_same(place, route))
 		return 0;
@@ -142,13 +142,13 @@ static int penalty(const struct fr_tcp_place *place, const struct fr_tcp_place *
 }
 
 static int collect(const struct choice *c, const struct ifaddrs *list,
-                   const struct fr_tcp_place *route, struct fr_tcp_place *places, int max)
+                   const struct fr_link_place *route, struct fr_link_place *places, int max)
 {
 	int n = 0;
 	for (int wanted = 0; wanted <= 2; wanted++) {
 		for (const struct ifaddrs *ifa = list; ifa != NULL && n < max;
 		     ifa = ifa->ifa_next) {
-			struct fr_tcp_place place;
+			struct fr_link_place place;
 			if (fits(c, ifa, &place) && penalty(&place, route) == wanted)
 				places[n++] = place;
 		}
@@ -178,13 +178,13 @@ static void list_names(const struct ifaddrs *list, char *buf, size_t bytes)
 	}
 }
 
-int fr_tcp_places_choose(const struct ifaddrs *list, const struct fr_tcp_wish *wish,
-                         struct fr_tcp_place *places, int max, char *why, size_t why_bytes)
+int fr_link_places_choose(const struct ifaddrs *list, const struct fr_link_wish *wish,
+                          struct fr_link_place *places, int max, char *why, size_t why_bytes)
 {
 	struct choice c = {.wish = wish};
-	const struct fr_tcp_place route = place_of((const struct sockaddr *)&wish->route);
+	const struct fr_link_place route = place_of((const struct sockaddr *)&wish->route);
 	for (const struct ifaddrs *ifa = list; ifa != NULL; ifa = ifa->ifa_next) {
-		const struct fr_tcp_place place = place_of(ifa->ifa_addr);
+		const struct fr_link_place place = place_of(ifa->ifa_addr);
 		if (route.family != 0 && is_same(&place, &route))
 			c.route_ifname = ifa->ifa_name;
 	}

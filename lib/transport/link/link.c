@@ -1,0 +1,254 @@
+/*
+ * The bytes that have arrived wait in `in` until the frame at its front is whole; a note stays at
+ * the front, and keeps everything behind it waiting, until its transport takes it.
+ */
+#include "config.h"
+
+#include "lib/transport/link/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/transport/link/link_wire.h"
+
+#define MILLISECOND 1000000u
+/* A data path that broke waits this long for the reason, which travels on its own. */
+#define REASON_WAIT_NS (1000u * MILLISECOND)
+/* Peers are told what we wait in after this long, and again not sooner than that. */
+#define STATUS_AFTER_NS (100u * MILLISECOND)
+#define STATUS_EVERY_NS (500u * MILLISECOND)
+/* Notes leave this much of the queue free, so that last words always have room. */
+#define LAST_WORDS_BYTES (sizeof(struct fr_link_head) + FR_LINK_REASON_BYTES)
+
+void fr_link_init(struct fr_link *l, int fd, int peer, const char *where, char *why,
+                  size_t why_bytes)
+{
+	memset(l, 0, sizeof(*l));
+	l->fd = fd;
+	l->peer = peer;
+	l->why = why;
+	l->why_bytes = why_bytes;
+	snprintf(l->name, sizeof(l->name), "rank %d (%s)", peer, where);
+}
+
+ferrule_status_t fr_link_fault(struct fr_link *l, ferrule_status_t status, const char *format, ...)
+{
+	if (l->fault != FERRULE_OK)
+		return l->fault;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(l->why, l->why_bytes, format, args);
+	va_end(args);
+	l->fault = status;
+	return status;
+}
+
+/* ---- reading ---- */
+
+static ferrule_status_t died(struct fr_link *l, int err)
+{
+	/* A reset is how the end of a killed process looks when it had data unread. */
+	if (err == 0 || err == ECONNRESET || err == EPIPE)
+		return fr_link_fault(l, FERRULE_ERR_PEER_DIED,
+		                     "%s closed its connection without leaving", l->name);
+	return fr_link_fault(l, FERRULE_ERR_PEER_DIED, "%s is lost: %s", l->name, strerror(err));
+}
+
+/* The frame at the front of `in`: OK, INPROGRESS, or the fault. */
+static ferrule_status_t look(struct fr_link *l, unsigned at, struct fr_link_frame *frame,
+                             size_t *bytes)
+{
+	const char *why;
+	const ferrule_status_t status =
+		fr_link_frame_parse(l->in + at, l->in_bytes - at, frame, bytes, &why);
+	if (status < 0)
+		return fr_link_fault(l, status, "%s sent %s", l->name, why);
+	return status;
+}
+
+static void consume(struct fr_link *l, unsigned bytes)
+{
+	l->in_bytes -= bytes;
+	memmove(l->in, l->in + bytes, l->in_bytes);
+}
+
+static void take_frame(struct fr_link *l, const struct fr_link_frame *frame)
+{
+	switch (frame->kind) {
+	case FR_LINK_STATUS:
+		l->last_call = frame->call;
+		l->has_last_call = true;
+		break;
+	case FR_LINK_GOODBYE:
+		l->has_left = true;
+		break;
+	default:
+		fr_link_fault(l, FERRULE_ERR_ABORTED, "%.*s", (int)frame->body_bytes,
+		              (const char *)frame->body);
+	}
+}
+
+/* Takes whole frames out of `in`; true when it stopped in front of a note. */
+static bool take_frames(struct fr_link *l)
+{
+	unsigned used = 0;
+	bool is_note = false;
+	while (l->fault == FERRULE_OK) {
+		struct fr_link_frame frame;
+		size_t bytes;
+		if (look(l, used, &frame, &bytes) != FERRULE_OK)
+			break;
+		is_note = frame.kind == FR_LINK_NOTE;
+		if (is_note)
+			break;
+		take_frame(l, &frame);
+		used += (unsigned)bytes;
+	}
+	consume(l, used);
+	return is_note;
+}
+
+static void flush(struct fr_link *l)
+{
+	if (l->out_bytes == 0)
+		return;
+	const ssize_t n = send(l->fd, l->out, l->out_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n <= 0)
+		return;
+	l->out_bytes -= (unsigned)n;
+	memmove(l->out, l->out + n, l->out_bytes);
+}
+
+ferrule_status_t fr_link_poll(struct fr_link *l)
+{
+	flush(l);
+	while (l->fault == FERRULE_OK && !take_frames(l) && l->fault == FERRULE_OK) {
+		/* There is always room: a frame that is not whole is shorter than the buffer. */
+		const size_t room = sizeof(l->in) - l->in_bytes;
+		const ssize_t n = recv(l->fd, l->in + l->in_bytes, room, MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (n <= 0 && l->has_left)
+			break;
+		if (n <= 0)
+			return died(l, n < 0 ? errno : 0);
+		l->in_bytes += (unsigned)n;
+	}
+	return l->fault;
+}
+
+bool fr_link_take_note(struct fr_link *l, struct fr_link_note *out)
+{
+	struct fr_link_frame frame;
+	size_t bytes;
+	if (l->fault != FERRULE_OK || look(l, 0, &frame, &bytes) != FERRULE_OK ||
+	    frame.kind != FR_LINK_NOTE)
+		return false;
+	out->kind = frame.note;
+	out->bytes = (unsigned)frame.body_bytes;
+	memcpy(out->data, frame.body, frame.body_bytes);
+	consume(l, (unsigned)bytes);
+	return true;
+}
+
+ferrule_status_t fr_link_lost(struct fr_link *l, int err)
+{
+	if (fr_link_poll(l) != FERRULE_OK)
+		return l->fault;
+	if (l->has_left)
+		return fr_link_fault(l, FERRULE_ERR_PEER_LEFT,
+		                     "%s has left the communicator while this rank still had "
+		                     "to exchange data with it",
+		                     l->name);
+	if (err != 0 && err != ECONNRESET && err != EPIPE)
+		return died(l, err);
+	const uint64_t now = fr_clock_ns();
+	if (l->lost_at == 0)
+		l->lost_at = now;
+	return now - l->lost_at > REASON_WAIT_NS ? died(l, err) : FERRULE_OK;
+}
+
+/* ---- telling ---- */
+
+/* Queues one frame, leaving `spare` bytes of the queue free, and sends what the socket takes. */
+static bool tell(struct fr_link *l, struct fr_link_head *head, const void *body, size_t spare)
+{
+	fr_link_head_seal(head);
+	flush(l);
+	const size_t room = sizeof(l->out) - l->out_bytes;
+	if (sizeof(*head) + head->bytes + spare > room)
+		return false;
+	memcpy(l->out + l->out_bytes, head, sizeof(*head));
+	l->out_bytes += sizeof(*head);
+	if (head->bytes > 0)
+		memcpy(l->out + l->out_bytes, body, head->bytes);
+	l->out_bytes += (unsigned)head->bytes;
+	flush(l);
+	return true;
+}
+
+bool fr_link_send_note(struct fr_link *l, unsigned kind, const void *data, unsigned bytes)
+{
+	assert(kind <= 255 && bytes <= FR_LINK_NOTE_BYTES);
+	struct fr_link_head head = {.kind = FR_LINK_NOTE, .note = kind, .bytes = bytes};
+	return tell(l, &head, data, LAST_WORDS_BYTES);
+}
+
+void fr_link_abort(struct fr_link *l, const char *reason)
+{
+	struct fr_link_head head = {.kind = FR_LINK_ABORT,
+	                            .bytes = strnlen(reason, FR_LINK_REASON_BYTES)};
+	tell(l, &head, reason, 0);
+}
+
+void fr_link_goodbye(struct fr_link *l)
+{
+	struct fr_link_head head = {.kind = FR_LINK_GOODBYE};
+	tell(l, &head, NULL, 0);
+}
+
+void fr_link_announce(struct fr_link_status *status, const struct fr_call *call)
+{
+	status->call = *call;
+	status->epoch++;
+}
+
+void fr_link_tell_status(struct fr_link *l, struct fr_link_status *status)
+{
+	const uint64_t now = fr_clock_ns();
+	if (status->seen_epoch != status->epoch) {
+		status->seen_epoch = status->epoch;
+		status->waiting_since = now;
+	}
+	if (l->has_left || status->epoch == 0 || l->status_epoch == status->epoch ||
+	    now - status->waiting_since < STATUS_AFTER_NS ||
+	    (l->status_at != 0 && now - l->status_at < STATUS_EVERY_NS))
+		return;
+	/* Nothing is queued behind what the socket did not take: the next try will do. */
+	flush(l);
+	if (l->out_bytes > 0)
+		return;
+	l->status_at = now;
+	l->status_epoch = status->epoch;
+	struct fr_link_head head = {.kind = FR_LINK_STATUS, .call = status->call};
+	tell(l, &head, NULL, 0);
+}
+
+/* ---- the end ---- */
+
+void fr_link_close(struct fr_link *l)
+{
+	if (l->fd < 0)
+		return;
+	shutdown(l->fd, SHUT_WR);
+	while (recv(l->fd, l->in, sizeof(l->in), MSG_DONTWAIT) > 0)
+		;
+	close(l->fd);
+	l->fd = -1;
+}
