@@ -22,6 +22,7 @@ struct point {
 struct fr_plot {
 	struct point *points;
 	size_t n, capacity;
+	const char *axis;
 };
 
 static bool ends_with(const char *text, const char *end)
@@ -50,7 +51,16 @@ bool fr_plot_check(const char *file, char *why, size_t n)
 
 struct fr_plot *fr_plot_create(void)
 {
-	return calloc(1, sizeof(struct fr_plot));
+	struct fr_plot *const p = calloc(1, sizeof(*p));
+
+	if (p)
+		p->axis = "bus bandwidth (GB/s)";
+	return p;
+}
+
+void fr_plot_set_axis(struct fr_plot *p, const char *axis)
+{
+	p->axis = axis;
 }
 
 void fr_plot_destroy(struct fr_plot *p)
@@ -130,7 +140,7 @@ static void write_curve(const struct fr_plot *p, const struct point *first, FILE
 	fputs("e\n", out);
 }
 
-static void write_head(FILE *out, const char *title, const char *file)
+static void write_head(const struct fr_plot *p, FILE *out, const char *title, const char *file)
 {
 	if (ends_with(file, ".svg"))
 		fputs("set terminal svg size 1100,600 dynamic background '#ffffff' noenhanced\n",
@@ -144,9 +154,9 @@ static void write_head(FILE *out, const char *title, const char *file)
 	write_quoted(out, file);
 	fputs("\nset title ", out);
 	write_quoted(out, title);
-	fputs("\nset xlabel 'size (bytes)'\n"
-	      "set ylabel 'bus bandwidth (GB/s)'\n"
-	      "set logscale x 2\n"
+	fputs("\nset xlabel 'size (bytes)'\nset ylabel ", out);
+	write_quoted(out, p->axis);
+	fputs("\nset logscale x 2\n"
 	      "set logscale y 10\n"
 	      "set format x '%.0b%B'\n"
 	      "set format y '%g'\n"
@@ -158,7 +168,7 @@ static void write_head(FILE *out, const char *title, const char *file)
 
 static void write_script(const struct fr_plot *p, const char *title, const char *file, FILE *out)
 {
-	write_head(out, title, file);
+	write_head(p, out, title, file);
 	for (size_t i = 0; i < p->n; i++) {
 		if (!begins_curve(p, i))
 			continue;

@@ -22,8 +22,9 @@ static const struct fr_usage usage = {
 	.command = "ferrule info",
 	.synopsis = "[OPTIONS]",
 	.summary = "Prints the version, what it was built with, this host as hwloc sees it, the\n"
-		   "transports with why each is usable or not, and every setting with its value,\n"
-		   "default, source and meaning.",
+		   "transports with why each is usable or not, how each RDMA device reaches the\n"
+		   "memory of each GPU and why so, and every setting with its value, default,\n"
+		   "source and meaning.",
 	.notes = "Exit status: 0, or 1 when a FERRULE_* setting is wrong (it is marked).",
 	.options = options,
 };
@@ -64,6 +65,20 @@ static void print_transports(void)
 	for (int i = 0; ferrule_transport_at(i, &t); i++)
 		printf("  %-12s %-8s %s\n", t.name, t.usable ? "usable" : "unusable",
 		       t.usable ? t.summary : t.why);
+}
+
+static void print_gpus(void)
+{
+	struct ferrule_gdr_info g = {.way = NULL};
+	int i = 0;
+
+	printf("\ngpu memory over RDMA:\n");
+	for (; ferrule_gdr_at(i, &g); i++)
+		printf("  GPU %d (%s), %s: %s, distance: %s, flush: %s\n"
+		       "      %s\n",
+		       g.gpu_ordinal, g.gpu, g.nic, g.way, g.distance, g.flush, g.reason);
+	if (i == 0)
+		printf("  none: %s\n", g.reason);
 }
 
 /* An unset text has no characters to show. */
@@ -137,6 +152,27 @@ static void json_transports(struct fr_json *j)
 	fr_json_array_close(j);
 }
 
+static void json_gpus(struct fr_json *j)
+{
+	struct ferrule_gdr_info g = {.way = NULL};
+	int i = 0;
+
+	fr_json_array_open(j, "gpu_rdma");
+	for (; ferrule_gdr_at(i, &g); i++) {
+		fr_json_object_open(j, NULL);
+		fr_json_int(j, "gpu", g.gpu_ordinal);
+		fr_json_text(j, "gpu_name", g.gpu);
+		fr_json_text(j, "nic", g.nic);
+		fr_json_text(j, "way", g.way);
+		fr_json_text(j, "distance", g.distance);
+		fr_json_text(j, "flush", g.flush);
+		fr_json_text(j, "reason", g.reason);
+		fr_json_object_close(j);
+	}
+	fr_json_array_close(j);
+	fr_json_text(j, "gpu_rdma_none", i == 0 ? g.reason : NULL);
+}
+
 static void json_settings(struct fr_json *j)
 {
 	struct ferrule_setting s;
@@ -165,6 +201,7 @@ static void print_json(const char *settings_error)
 	json_features(&j);
 	json_host(&j);
 	json_transports(&j);
+	json_gpus(&j);
 	json_settings(&j);
 	fr_json_text(&j, "settings_error", settings_error);
 	fr_json_object_close(&j);
@@ -190,6 +227,7 @@ int fr_cmd_info(int argc, char **argv)
 		print_features();
 		print_host();
 		print_transports();
+		print_gpus();
 		print_settings();
 		if (is_wrong)
 			printf("\nwrong setting: %s\n", error);

@@ -16,6 +16,8 @@ enum fr_exit {
 
 int fr_cmd_run(int argc, char **argv);
 int fr_cmd_bench(int argc, char **argv);
+int fr_cmd_bw(int argc, char **argv);
+int fr_cmd_lat(int argc, char **argv);
 int fr_cmd_info(int argc, char **argv);
 int fr_cmd_explain(int argc, char **argv);
 int fr_cmd_doctor(int argc, char **argv);

@@ -15,6 +15,8 @@ struct command {
 static const struct command commands[] = {
 	{"run", fr_cmd_run, "start ranks on this host"},
 	{"bench", fr_cmd_bench, "measure and verify collectives"},
+	{"bw", fr_cmd_bw, "measure bandwidth between two processes, as perftest"},
+	{"lat", fr_cmd_lat, "measure latency between two processes, as perftest"},
 	{"train", fr_cmd_train, "train a classifier over the ranks of a job"},
 	{"info", fr_cmd_info, "version, features, topology, transports, settings"},
 	{"explain", fr_cmd_explain, "which algorithm a call would use, and why"},
@@ -32,7 +34,8 @@ static int print_help(void)
 	       "  -h, --help     print this and exit\n"
 	       "  -V, --version  print the version and exit\n"
 	       "\n'ferrule COMMAND --help' says more about each.\n"
-	       "Exit status: 0 success, 1 failure, 2 a command line that makes no sense.\n");
+	       "Exit status: 0 success, 1 failure, 2 a command line that makes no sense;\n"
+	       "bw and lat have their own.\n");
 	return FR_EXIT_OK;
 }
 

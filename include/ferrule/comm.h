@@ -130,6 +130,25 @@ struct ferrule_comm_stats {
 };
 ferrule_status_t ferrule_comm_get_stats(ferrule_comm_t comm, struct ferrule_comm_stats *stats);
 
+/* What joins a communicator, and what it holds of the network hardware. */
+struct ferrule_comm_report {
+	size_t size;               /* set by the caller: sizeof(struct ferrule_comm_report) */
+	uint64_t memory_bytes;     /* as in struct ferrule_comm_stats */
+	uint64_t registered_bytes; /* of the memory that the hardware knows; yours included */
+	uint64_t n_queue_pairs; /* made so far: a pair of ranks gets them with its first message */
+	uint64_t n_registrations;
+	char joins[480]; /* "shm to ranks 1-3, verbs (mlx5_0:1) to ranks 4-7" */
+};
+/* ferrule_comm_report - fills *report.  With FERRULE_LOG=info the same is written when a
+ * communicator has come to stand, and when it is destroyed. */
+ferrule_status_t ferrule_comm_report(ferrule_comm_t comm, struct ferrule_comm_report *report);
+
+/*
+ * ferrule_comm_path - how messages go to `peer`, in words: "shm", or "verbs: mlx5_0 port 1, GID
+ * 10.0.0.1 (v2, index 3) to 10.0.0.2 (v2, index 3), MTU 4096".  Cut to `bytes`.
+ */
+ferrule_status_t ferrule_comm_path(ferrule_comm_t comm, int peer, char *text, size_t bytes);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

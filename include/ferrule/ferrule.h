@@ -18,6 +18,7 @@
  *   ferrule/coll.h    allreduce and its kin, send and recv; blocking, started, persistent
  *   ferrule/mem.h     memory that peers on the host can reach without a copy
  *   ferrule/info.h    what the library is, can do and would choose
+ *   ferrule/perf.h    bandwidth and latency between two processes (on its own)
  *   ferrule/trainer.h shards, gradient buckets, optimizers, checkpoints (on its own)
  *
  * Overlap: start an operation, compute, wait for it.
@@ -43,6 +44,7 @@
 #include <ferrule/comm.h>
 #include <ferrule/info.h>
 #include <ferrule/mem.h>
+#include <ferrule/perf.h>
 #include <ferrule/status.h>
 #include <ferrule/types.h>
 

@@ -50,6 +50,20 @@ struct ferrule_transport_info {
 };
 bool ferrule_transport_at(int i, struct ferrule_transport_info *out);
 
+/* A GPU and an RDMA device, and how the one reaches the memory of the other. */
+struct ferrule_gdr_info {
+	char gpu[96]; /* "NVIDIA H100 PCIe" */
+	int gpu_ordinal;
+	char nic[64];         /* "mlx5_0" */
+	const char *way;      /* "dmabuf", "peermem" or "staged", as FERRULE_GDR has it */
+	const char *distance; /* "switch", "host bridge", "NUMA node", "across nodes", ... */
+	const char *flush;    /* after data has arrived: "none", "driver" or "read" */
+	char reason[320];     /* one sentence */
+};
+/* ferrule_gdr_at - the i-th pair of this host, false past the last.  When there is none at all,
+ * reason says why.  Opens the CUDA driver and every RDMA device. */
+bool ferrule_gdr_at(int i, struct ferrule_gdr_info *out);
+
 /* The host as hwloc sees it, and the instruction set kernels use. */
 struct ferrule_host_info {
 	char cpu[96];

@@ -13,6 +13,7 @@
 #include "lib/base/error.h"
 #include "lib/base/settings.h"
 #include "lib/comm/boot.h"
+#include "lib/comm/report.h"
 #include "lib/comm/user_memory.h"
 
 /* ---- creation ---- */
@@ -204,6 +205,46 @@ ferrule_status_t ferrule_comm_get_stats(ferrule_comm_t comm, struct ferrule_comm
 	return FERRULE_OK;
 }
 
+ferrule_status_t ferrule_comm_report(ferrule_comm_t comm, struct ferrule_comm_report *report)
+{
+	if (!comm)
+		return fr_no_comm();
+	if (!report)
+		return fr_no_output("report");
+	if (report->size != sizeof(*report))
+		return fr_error(
+			FERRULE_ERR_ARGUMENT,
+			"report->size: %zu, must be sizeof(struct ferrule_comm_report), %zu",
+			report->size, sizeof(*report));
+	const ferrule_status_t status = fr_comm_enter(comm);
+
+	if (status != FERRULE_OK)
+		return status;
+	fr_comm_report(comm, report);
+	fr_comm_leave(comm);
+	return FERRULE_OK;
+}
+
+ferrule_status_t ferrule_comm_path(ferrule_comm_t comm, int peer, char *text, size_t bytes)
+{
+	if (!comm)
+		return fr_no_comm();
+	if (!text)
+		return fr_no_output("text");
+	if (bytes == 0)
+		return fr_error(FERRULE_ERR_ARGUMENT, "bytes: 0, must be at least 1");
+	if (peer < 0 || peer >= comm->n_ranks)
+		return fr_error(FERRULE_ERR_ARGUMENT, "peer: %d, must be from 0 to %d", peer,
+		                comm->n_ranks - 1);
+	const ferrule_status_t status = fr_comm_enter(comm);
+
+	if (status != FERRULE_OK)
+		return status;
+	fr_comm_path(comm, peer, text, bytes);
+	fr_comm_leave(comm);
+	return FERRULE_OK;
+}
+
 /* ---- ferrule/mem.h ---- */
 
 /* Memory may also be had inside a group, which fr_comm_is_ready() says no to. */
@@ -246,6 +287,42 @@ ferrule_status_t ferrule_mem_free(ferrule_comm_t comm, void *ptr)
 	if (status != FERRULE_OK)
 		return status;
 	status = fr_user_memory_free(comm, ptr);
+	if (status != FERRULE_OK)
+		fr_comm_refuse(comm, status);
+	fr_comm_leave(comm);
+	return status;
+}
+
+ferrule_status_t ferrule_mem_register(ferrule_comm_t comm, void *ptr, size_t bytes)
+{
+	if (!comm)
+		return fr_no_comm();
+	ferrule_status_t status = fr_comm_enter(comm);
+
+	if (status != FERRULE_OK)
+		return status;
+	if (is_usable(comm)) {
+		status = fr_user_memory_register(comm, ptr, bytes);
+		if (status != FERRULE_OK)
+			fr_comm_refuse(comm, status);
+	} else {
+		status = fr_comm_not_ready(comm);
+	}
+	fr_comm_leave(comm);
+	return status;
+}
+
+ferrule_status_t ferrule_mem_deregister(ferrule_comm_t comm, void *ptr)
+{
+	if (!ptr)
+		return FERRULE_OK;
+	if (!comm)
+		return fr_no_comm();
+	ferrule_status_t status = fr_comm_enter(comm);
+
+	if (status != FERRULE_OK)
+		return status;
+	status = fr_user_memory_deregister(comm, ptr);
 	if (status != FERRULE_OK)
 		fr_comm_refuse(comm, status);
 	fr_comm_leave(comm);

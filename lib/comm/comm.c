@@ -9,6 +9,7 @@
 
 #include "lib/base/error.h"
 #include "lib/comm/part.h"
+#include "lib/comm/report.h"
 #include "lib/comm/user_memory.h"
 #include "lib/exec/exec.h"
 #include "lib/transport/transport.h"
@@ -146,6 +147,7 @@ void fr_comm_destroy(struct ferrule_comm *c)
 {
 	if (!c)
 		return;
+	fr_comm_log_end(c);
 	fr_shape_cache_fini(&c->shapes);
 	fr_exec_destroy(c->exec);
 	for (int t = 0; t < c->n_transports; t++)

@@ -11,6 +11,7 @@
 #include "lib/base/settings.h"
 #include "lib/comm/card_wire.h"
 #include "lib/comm/probe.h"
+#include "lib/comm/report.h"
 #include "lib/exec/exec.h"
 #include "lib/transport/transport.h"
 
@@ -390,6 +391,7 @@ ferrule_status_t fr_establish(const struct fr_founding *f, struct ferrule_comm *
 		fr_comm_destroy(c);
 		return status;
 	}
+	fr_comm_log_begin(c);
 	*out = c;
 	return FERRULE_OK;
 }

@@ -22,7 +22,7 @@
 /*
  * X(member, symbol, arguments): functions of the CUDA driver API, as its manual has them.  All
  * return CUresult, an int; CUdevice is an int, CUdeviceptr 64 bits, CUcontext a pointer.  The
- * two last may be NULL: older drivers lack them.
+ * three last may be NULL: older drivers lack them.
  */
 #define FR_CUDA_MAP(X)                                                                        \
 	X(init, "cuInit", (unsigned flags))                                                   \
@@ -45,6 +45,8 @@
 	  (uint64_t * base, size_t * bytes, uint64_t pointer))                                \
 	X(pointer_attribute, "cuPointerGetAttribute",                                         \
 	  (void *value, int attribute, uint64_t pointer))                                     \
+	X(pointer_set, "cuPointerSetAttribute",                                               \
+	  (const void *value, int attribute, uint64_t pointer))                               \
 	X(range_handle, "cuMemGetHandleForAddressRange",                                      \
 	  (void *handle, uint64_t pointer, size_t bytes, int type, unsigned long long flags)) \
 	X(flush_writes, "cuFlushGPUDirectRDMAWrites", (int target, int scope))
@@ -61,6 +63,7 @@ struct fr_cuda {
 enum {
 	FR_CUDA_SUCCESS = 0,
 	FR_CUDA_ERROR_INVALID_VALUE = 1,
+	FR_CUDA_ERROR_OUT_OF_MEMORY = 2,
 	FR_CUDA_ERROR_NOT_SUPPORTED = 801,
 
 	FR_CUDA_DEVICE_INTEGRATED = 18,
@@ -72,7 +75,9 @@ enum {
 	FR_CUDA_DEVICE_RDMA_ORDERING = 118,
 	FR_CUDA_DEVICE_DMA_BUF_SUPPORTED = 124,
 
+	FR_CUDA_POINTER_CONTEXT = 1,
 	FR_CUDA_POINTER_MEMORY_TYPE = 2,
+	FR_CUDA_POINTER_SYNC_MEMOPS = 6,
 	FR_CUDA_POINTER_BUFFER_ID = 7,
 	FR_CUDA_POINTER_IS_MANAGED = 8,
 	FR_CUDA_POINTER_DEVICE_ORDINAL = 9,

@@ -129,11 +129,10 @@ ferrule_status_t fr_regions_add(struct fr_regions *r, const struct fr_mem_block 
 		return FERRULE_OK;
 	}
 	if (next && next->base <= base + (block->bytes - 1)) {
-		snprintf(
-			why, why_bytes,
-			"cannot register %zu bytes at %p: they overlap the %zu bytes at %p that are "
-			"registered already",
-			block->bytes, block->base, next->bytes, (void *)next->base);
+		snprintf(why, why_bytes,
+		         "cannot register %zu bytes at %p: they overlap the %zu bytes at %p that "
+		         "are registered already",
+		         block->bytes, block->base, next->bytes, (void *)next->base);
 		return FERRULE_ERR_ARGUMENT;
 	}
 	void *handle = NULL;

@@ -20,9 +20,9 @@
 
 #define N_REGIONS_HERE 1024
 #define N_NEWS         64
-/* Misses that are not tried after one was more than the device or a limit allows: trying may be
- * expensive, as all pages are pinned up to the one too many. */
-#define N_PATIENCE 256
+/* Misses that are not tried after one that there was no room for: trying may be expensive, as
+ * all pages are pinned up to the one too many. */
+#define N_PATIENCE 64
 
 struct entry {
 	uintptr_t base;
@@ -176,22 +176,39 @@ static struct entry *look_up(struct fr_cache *c, uintptr_t at, size_t bytes)
 	return NULL;
 }
 
-/* Drops what has not been used for longest until `bytes` more would fit, if nothing waited. */
+/* Drops what has not been used for longest; returns its bytes. */
+static size_t drop_oldest(struct fr_cache *c)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 1; i < c->n_entries; i++)
+		if (c->entries[i].used < c->entries[oldest].used)
+			oldest = i;
+	const size_t bytes = c->entries[oldest].bytes;
+
+	drop(c, oldest);
+	return bytes;
+}
+
+/* Drops until `bytes` more would fit, if nothing waited; false when they do not fit yet. */
 static bool make_room(struct fr_cache *c, size_t bytes)
 {
 	if (bytes > c->limits.bytes)
 		return false;
 	while (c->n_entries > 0 &&
-	       (c->n_entries == c->limits.n_regions || c->bytes > c->limits.bytes - bytes)) {
-		size_t oldest = 0;
-
-		for (size_t i = 1; i < c->n_entries; i++)
-			if (c->entries[i].used < c->entries[oldest].used)
-				oldest = i;
-		drop(c, oldest);
-	}
+	       (c->n_entries == c->limits.n_regions || c->bytes > c->limits.bytes - bytes))
+		drop_oldest(c);
 	return c->n_entries + c->n_dropped < c->limits.n_regions &&
 	       c->bytes + c->dropped_bytes <= c->limits.bytes - bytes;
+}
+
+/* The device, or the limit of locked memory, has no room: there will be some for as many bytes
+ * once the caller has settled. */
+static void give_way(struct fr_cache *c, size_t bytes)
+{
+	c->n_skips = N_PATIENCE;
+	for (size_t given = 0; c->n_entries > 0 && given < bytes;)
+		given += drop_oldest(c);
 }
 
 static void insert(struct fr_cache *c, const struct entry *e)
@@ -229,14 +246,14 @@ static bool attach(struct fr_cache *c, uintptr_t at, size_t bytes)
 	}
 	/* Watched first, so that nothing can happen to it unseen once it is attached.  Asked twice
 	 * whether it is private: pages that were never touched cannot be told before. */
-	if (!make_room(c, e.bytes) || !fr_watch_add(c->watch, base, e.bytes) ||
-	    !fr_watch_is_private(c->watch, base, e.bytes))
+	if (!fr_watch_add(c->watch, base, e.bytes) ||
+	    !fr_watch_is_private(c->watch, base, e.bytes) || !make_room(c, e.bytes))
 		return false;
 	const ferrule_status_t status =
 		c->ops->attach(c->context, &block, &e.handle, why, sizeof(why));
 
 	if (status == FERRULE_ERR_NO_MEMORY)
-		c->n_skips = N_PATIENCE;
+		give_way(c, e.bytes);
 	if (status != FERRULE_OK)
 		return false;
 	if (!fr_watch_is_private(c->watch, base, e.bytes)) {

@@ -77,8 +77,8 @@ static void *monitor(void *argument)
 		struct pollfd p = {.fd = w->fd, .events = POLLIN};
 
 		/* No deadline: it waits for what may never happen, and nobody waits for it. */
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
-			return NULL;
+		if (poll(&p, 1, -1) < 0 ? errno != EINTR : !(p.revents & POLLIN))
+			return NULL; /* somebody closed the descriptor: see fr_watch_is_quiet() */
 		pthread_mutex_lock(&w->lock);
 		/* Before the read: that is what lets the changing thread go on. */
 		atomic_fetch_add_explicit(&w->page->turn, 1, memory_order_seq_cst);
@@ -254,14 +254,15 @@ uint64_t fr_watch_epoch(const struct fr_watch *w)
 
 bool fr_watch_is_quiet(struct fr_watch *w)
 {
-	/* An empty range is refused, but only after the look at changes under way. */
+	/* An empty range is invalid, which is said only after the look at changes under way.  Any
+	 * other answer means that the descriptor is not what it was: a program that closes all it
+	 * does not know, for one. */
 	struct uffdio_writeprotect nothing = {.mode = 0};
-	const bool is_changing =
-		ioctl(w->fd, UFFDIO_WRITEPROTECT, &nothing) != 0 && errno == EAGAIN;
+	const bool is_quiet = ioctl(w->fd, UFFDIO_WRITEPROTECT, &nothing) != 0 && errno == EINVAL;
 
 	/* What the answer rests on was written before the turn is read. */
 	atomic_thread_fence(memory_order_seq_cst);
-	return !is_changing;
+	return is_quiet;
 }
 
 uint64_t fr_watch_turn(const struct fr_watch *w)

@@ -51,8 +51,9 @@ bool fr_watch_add(struct fr_watch *w, uintptr_t base, size_t bytes);
 bool fr_watch_is_private(struct fr_watch *w, uintptr_t base, size_t bytes);
 /* fr_watch_epoch - another number after a forked child has begun its own watch. */
 uint64_t fr_watch_epoch(const struct fr_watch *w);
-/* fr_watch_is_quiet - false while a change is being made and is not in the log yet.  Ask before
- * fr_watch_turn(); when true, every change that could be known of shows in the turn. */
+/* fr_watch_is_quiet - false while a change is being made and is not in the log yet, and for good
+ * when somebody has closed the descriptor.  Ask before fr_watch_turn(); when true, every change
+ * that could be known of shows in the turn. */
 bool fr_watch_is_quiet(struct fr_watch *w);
 /* fr_watch_turn - differs from an earlier one when there may be news; 0 in a forked child, which
  * the watch does not serve. */

@@ -10,6 +10,7 @@ const struct fr_transport_ops *const fr_transports[] = {
 	&fr_transport_shm,
 	&fr_transport_verbs,
 	&fr_transport_tcp,
+	&fr_transport_ucx,
 	NULL,
 };
 

@@ -152,7 +152,7 @@ struct fr_ep {
 	bool recv_prefers_some;
 	/* What the peer announced, when recv_begin returned FERRULE_ERR_MISMATCH. */
 	struct fr_call peer_call;
-	char why[200];
+	char why[448];
 };
 
 /*
@@ -186,6 +186,13 @@ struct fr_board_class {
 struct fr_board {
 	int n_ranks;
 	struct fr_board_class classes[FR_BOARD_N_CLASSES];
+};
+
+/* What a transport holds of its hardware, for one communicator. */
+struct fr_transport_report {
+	uint64_t n_qps, n_mrs;     /* queue pairs, registrations */
+	uint64_t registered_bytes; /* counted once, however many devices know them */
+	char devices[128];         /* "mlx5_0:1, mlx5_1:1" */
 };
 
 struct fr_transport_ops {
@@ -245,6 +252,10 @@ struct fr_transport_ops {
 	                                   size_t why_bytes);
 	/* memory_bytes - memory held for this communicator, the user's mem_alloc excluded. */
 	uint64_t (*memory_bytes)(struct fr_transport *t);
+	/* report - optional (NULL: it holds no hardware).  What of the hardware it holds now. */
+	void (*report)(struct fr_transport *t, struct fr_transport_report *out);
+	/* path - optional.  The way to a connected peer in words, for people. */
+	void (*path)(struct fr_transport *t, int peer, char *text, size_t bytes);
 	/* close - says goodbye (peers see PEER_LEFT, not PEER_DIED), frees everything. */
 	void (*close)(struct fr_transport *t);
 };

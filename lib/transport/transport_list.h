@@ -7,5 +7,6 @@
 extern const struct fr_transport_ops fr_transport_shm;
 extern const struct fr_transport_ops fr_transport_verbs;
 extern const struct fr_transport_ops fr_transport_tcp;
+extern const struct fr_transport_ops fr_transport_ucx;
 
 #endif

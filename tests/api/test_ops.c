@@ -323,6 +323,42 @@ static void test_memory(void)
 	t_job(2, "tcp", NULL, memory, NULL);
 }
 
+static void registered(struct t_job_rank *r)
+{
+	enum { COUNT = 300000 };
+	float *a = malloc(COUNT * sizeof(*a)), *b = malloc(COUNT * sizeof(*b));
+
+	t_check(r, a && b);
+	for (int i = 0; a && i < COUNT; i++)
+		a[i] = (float)(r->rank + i % 7);
+	t_ok(r, ferrule_mem_register(r->comm, a, COUNT * sizeof(*a)));
+	t_ok(r, ferrule_mem_register(r->comm, b, COUNT * sizeof(*b)));
+	t_ok(r, ferrule_mem_register(r->comm, a, COUNT * sizeof(*a)));
+	t_fails(r, ferrule_mem_register(r->comm, a + 1, 4), FERRULE_ERR_ARGUMENT);
+	t_says(r, "are registered already");
+	t_fails(r, ferrule_mem_register(r->comm, NULL, 4), FERRULE_ERR_ARGUMENT);
+	t_fails(r, ferrule_mem_register(NULL, a, 4), FERRULE_ERR_ARGUMENT);
+	t_ok(r, ferrule_allreduce(r->comm, a, b, COUNT, FERRULE_FLOAT32, FERRULE_SUM));
+	for (int i = 0; b && i < COUNT; i++)
+		if (!t_check(r, b[i] == (float)(r->n * (r->n - 1) / 2 + r->n * (i % 7))))
+			break;
+	t_ok(r, ferrule_mem_deregister(r->comm, a));
+	t_ok(r, ferrule_mem_deregister(r->comm, a));
+	t_fails(r, ferrule_mem_deregister(r->comm, a), FERRULE_ERR_ARGUMENT);
+	t_ok(r, ferrule_mem_deregister(r->comm, NULL));
+	t_ok(r, ferrule_mem_deregister(r->comm, b));
+	t_ok(r, ferrule_barrier(r->comm));
+	free(a);
+	free(b);
+}
+
+static void test_registered_memory(void)
+{
+	t_job(1, "shm", NULL, registered, NULL);
+	t_job(2, "shm", NULL, registered, NULL);
+	t_job(3, "tcp", NULL, registered, NULL);
+}
+
 /* ---- threads ---- */
 
 struct helper {
@@ -438,6 +474,7 @@ int main(void)
 		{"arguments", test_arguments},
 		{"more shapes than are kept", test_more_shapes_than_are_kept},
 		{"memory", test_memory},
+		{"registered memory", test_registered_memory},
 		{"overlapping calls are noticed", test_overlapping_calls_are_noticed},
 		{"threads that take turns", test_threads_that_take_turns},
 		{NULL, NULL},

@@ -37,9 +37,9 @@ verdict "files that documents name exist" "$work/paths"
 
 if [ -x "$program" ]; then
 	# ferrule COMMAND ... --option: as far as the line goes, without what another program gets.
-	grep -noE 'ferrule (bench|run|info|explain|doctor|train) [^`|]*--[a-z-]+' $(cat "$work/docs") /dev/null |
+	grep -noE 'ferrule (bench|bw|lat|run|info|explain|doctor|train) [^`|]*--[a-z-]+' $(cat "$work/docs") /dev/null |
 		while IFS=: read -r file line text; do
-		for command in bench run info explain doctor train; do
+		for command in bench bw lat run info explain doctor train; do
 			case $text in
 			*"ferrule $command "*) last=${text##*"ferrule $command "} ;;
 			*) continue ;;

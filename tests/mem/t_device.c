@@ -23,7 +23,8 @@ static ferrule_status_t attach(void *context, const struct fr_mem_block *block, 
 	struct t_device *d = context;
 	struct t_handle *h = malloc(sizeof(*h));
 
-	if (!h || d->n_attached + 1 == d->fail_at) {
+	if (!h || d->n_attached + 1 == d->fail_at ||
+	    (d->limit > 0 && d->bytes + block->bytes > d->limit)) {
 		free(h);
 		d->fail_at = 0;
 		snprintf(why, why_bytes, "attach failed as the test wanted");
@@ -35,6 +36,7 @@ static ferrule_status_t attach(void *context, const struct fr_mem_block *block, 
 		return FERRULE_ERR_SYSTEM;
 	}
 	d->n_attached++;
+	d->bytes += block->bytes;
 	*h = (struct t_handle){(uintptr_t)block->base, block->bytes, 0};
 	if (d->stamp)
 		h->stamp = d->stamp(block);
@@ -47,6 +49,7 @@ static void detach(void *context, void *handle)
 	struct t_device *d = context;
 
 	d->n_detached++;
+	d->bytes -= ((struct t_handle *)handle)->bytes;
 	free(handle);
 }
 

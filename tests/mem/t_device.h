@@ -6,7 +6,9 @@
 
 struct t_device {
 	int n_attached, n_detached;
-	int fail_at; /* this attach fails, counted from 1; 0: none */
+	int fail_at;  /* this attach fails, counted from 1; 0: none */
+	size_t bytes; /* attached */
+	size_t limit; /* attaching more than this fails; 0: none */
 	/* NULL: there is no memory behind the addresses.  Else attaching fails where nothing is
 	 * mapped, and what this returns is kept in the handle. */
 	uint64_t (*stamp)(const struct fr_mem_block *block);

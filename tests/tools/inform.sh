@@ -7,8 +7,11 @@ check "info" gives 0 ./ferrule info
 for text in "built with:" "libsodium" "transports:" "shm " "tcp " "FERRULE_TIMEOUT = 300"; do
 	check "... has $text" prints "$text"
 done
+check "... has GPUs or why there are none" sh -c \
+	"grep -A1 '^gpu memory over RDMA:' $work/out | grep -qE '^  (none: .+|GPU [0-9]+ )'"
 check "a setting" gives 0 env FERRULE_TIMEOUT=12.5 ./ferrule info --json
 check "... is JSON" is_json "$work/out"
+check "... with GPUs" grep -q '"gpu_rdma": \[.*\], "gpu_rdma_none": ' "$work/out"
 check "... with value and source" grep -q '"name": "FERRULE_TIMEOUT", "value": "12.5", '\
 '"default": "300", "source": "environment"' "$work/out"
 check "a wrong setting" gives 1 env FERRULE_TIMEOUT=-1 ./ferrule info

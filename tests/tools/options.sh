@@ -15,7 +15,7 @@ helps() {
 }
 
 check "ferrule --help" gives 0 ./ferrule --help
-for command in run bench train info explain doctor; do
+for command in run bench bw lat train info explain doctor; do
 	check "... lists $command" prints "  $command "
 done
 check "ferrule --version" gives 0 ./ferrule --version
@@ -28,6 +28,14 @@ check "run --help" helps run --ranks --transport --tag-output --timeout --grace 
 check "bench --help" helps bench --minbytes --maxbytes --stepfactor --stepbytes --iters \
 	--warmup_iters --check --average --datatype --op --root --ranks --mem --transport --rewrite \
 	--plot --json
+common="--op --transport --via --local --port --ib-dev --ib-port --gid-index --mtu --size --all --iters
+	--duration --margin --rx-depth --inline_size --events --rdma_cm --sl --tclass --qp-timeout
+	--retry_count --gpu --data_validation --timeout --CPU-freq --out_json --out_json_file --plot --json"
+# The options are words on purpose.
+# shellcheck disable=SC2086
+check "bw --help" helps bw $common --bidirectional --tx-depth --qp --post_list --cq-mod --report_gbits
+# shellcheck disable=SC2086
+check "lat --help" helps lat $common
 check "info --help" helps info --json
 check "explain --help" helps explain --ranks --hosts --bytes --type --op --root --in-place \
 	--transport --algorithm --rounds --json

@@ -207,9 +207,18 @@ int t_killed_while_receiving(struct t_rank *r)
 		const ferrule_status_t status = t_pump(r, &part, 1, PUMP_S, NULL);
 		free(memory);
 		T_CHECK(status == FERRULE_OK);
+		/* What a device has not sent yet dies with its process. */
+		while (t_rank_look(r, 0) == 0)
+			r->t->ops->nap(r->t, 100000);
 		return die(r);
 	}
-	const ferrule_status_t status = move_one(r, false, &call, memory, BYTES);
+	struct t_move first = {.peer = 1, .call = &call, .memory = memory, .bytes = BYTES};
+	const struct fr_message m = {&call, BYTES, NULL};
+	while (ep->ops->recv_begin(ep, &m) == FERRULE_INPROGRESS)
+		;
+	first.has_begun = true;
+	t_rank_post(r, 0, 1);
+	const ferrule_status_t status = t_pump(r, &first, 1, PUMP_S, NULL);
 	free(memory);
 	T_CHECK(expect_death(r, status, 1) == 0);
 	struct fr_call last;

@@ -34,8 +34,8 @@ void fake_verbs_reset(void)
 		.n_gids = 2,
 	};
 	for (uint32_t i = 0; i < 2; i++) {
-		fake.gids[i] = (struct ibv_gid_entry){.gid_index = i,
-		                                      .gid_type = IBV_GID_TYPE_ROCE_V2};
+		fake.gids[i] =
+			(struct ibv_gid_entry){.gid_index = i, .gid_type = IBV_GID_TYPE_ROCE_V2};
 		fake.gids[i].gid.raw[0] = 0x20 - (unsigned char)i;
 		fake.gids[i].gid.raw[15] = 1;
 	}
@@ -81,8 +81,7 @@ static struct ibv_device **get_device_list(int *n)
 	list[1] = &devices[1];
 	*n = 2;
 	for (int i = 0; i < 2; i++)
-		devices[i].transport_type =
-			fake.is_iwarp ? IBV_TRANSPORT_IWARP : IBV_TRANSPORT_IB;
+		devices[i].transport_type = fake.is_iwarp ? IBV_TRANSPORT_IWARP : IBV_TRANSPORT_IB;
 	return list;
 }
 

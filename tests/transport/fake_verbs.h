@@ -26,7 +26,7 @@ struct fake {
 
 	/* For the test to look at. */
 	int n_calls;
-	int n_live;         /* contexts, domains, channels, queues, queue pairs, registrations, lists */
+	int n_live; /* contexts, domains, channels, queues, queue pairs, registrations, lists */
 	int n_acknowledged; /* events of completion queues */
 	const char *failed; /* the name of the call that failed last */
 	struct ibv_qp_attr rtr, rts;

@@ -13,10 +13,12 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/settings.h"
+#include "lib/mem/region.h"
 #include "tests/support/t_spawn.h"
 
 #define RANKS_MAX  16
 #define SLOTS      8
+#define MOVES_MAX  64
 #define BARRIER_NS 10000000000u
 
 /* Lies in memory that all ranks share. */
@@ -393,7 +395,8 @@ static ferrule_status_t check_peers(struct t_rank *r, const struct t_move *moves
                                     struct fr_ep **ep_out)
 {
 	for (int i = 0; i < n_moves; i++) {
-		if (moves[i].moved == moves[i].bytes)
+		/* What was sent is waited for as well, as long as its memory is lent. */
+		if (moves[i].moved == moves[i].bytes && !moves[i].is_send)
 			continue;
 		struct fr_ep *ep = t_rank_ep(r, moves[i].peer);
 		const ferrule_status_t status = ep->ops->check(ep);
@@ -406,8 +409,50 @@ static ferrule_status_t check_peers(struct t_rank *r, const struct t_move *moves
 	return FERRULE_OK;
 }
 
-ferrule_status_t t_pump(struct t_rank *r, struct t_move *moves, int n_moves, double deadline_s,
-                        struct fr_ep **ep_out)
+static ferrule_status_t say_stuck(struct t_rank *r, const struct t_move *moves, int n_moves)
+{
+	for (int i = 0; i < n_moves; i++)
+		if (moves[i].moved < moves[i].bytes)
+			fprintf(stderr, "rank %d is stuck: %s rank %d, %s, %llu of %llu bytes\n",
+			        r->rank, moves[i].is_send ? "to" : "from", moves[i].peer,
+			        moves[i].has_begun ? "begun" : "not begun",
+			        (unsigned long long)moves[i].moved,
+			        (unsigned long long)moves[i].bytes);
+	return FERRULE_ERR_TIMEOUT;
+}
+
+/* With T_REGISTER in the environment the device knows the memory of all moves, so that a transport
+ * that can moves it in place. */
+static bool does_register(const struct t_rank *r)
+{
+	return getenv("T_REGISTER") != NULL && r->t->ops->mem_register != NULL;
+}
+
+static void register_moves(struct t_rank *r, const struct t_move *moves, int n_moves,
+                           bool *is_registered)
+{
+	char why[200];
+	for (int i = 0; i < n_moves; i++) {
+		const struct fr_mem_block block = {
+			.base = moves[i].memory, .bytes = moves[i].bytes, .dmabuf_fd = -1};
+		/* Refused where two moves use parts of one buffer; those are copied. */
+		is_registered[i] =
+			does_register(r) && !moves[i].is_hidden &&
+			r->t->ops->mem_register(r->t, &block, why, sizeof(why)) == FERRULE_OK;
+	}
+}
+
+static void deregister_moves(struct t_rank *r, const struct t_move *moves, int n_moves,
+                             const bool *is_registered)
+{
+	char why[200];
+	for (int i = 0; i < n_moves; i++)
+		if (is_registered[i])
+			r->t->ops->mem_deregister(r->t, moves[i].memory, why, sizeof(why));
+}
+
+static ferrule_status_t pump(struct t_rank *r, struct t_move *moves, int n_moves, double deadline_s,
+                             struct fr_ep **ep_out)
 {
 	const uint64_t end = fr_clock_ns() + (uint64_t)(deadline_s * 1e9);
 	ferrule_status_t status = FERRULE_OK;
@@ -426,10 +471,22 @@ ferrule_status_t t_pump(struct t_rank *r, struct t_move *moves, int n_moves, dou
 		if (status != FERRULE_OK)
 			return status;
 		if (fr_clock_ns() > end)
-			return FERRULE_ERR_TIMEOUT;
+			return say_stuck(r, moves, n_moves);
 		if (n_idle > 3000)
 			r->t->ops->nap(r->t, 500000);
 		else
 			sched_yield();
 	}
+}
+
+ferrule_status_t t_pump(struct t_rank *r, struct t_move *moves, int n_moves, double deadline_s,
+                        struct fr_ep **ep_out)
+{
+	bool is_registered[MOVES_MAX];
+	if (n_moves > MOVES_MAX)
+		return FERRULE_ERR_ARGUMENT;
+	register_moves(r, moves, n_moves, is_registered);
+	const ferrule_status_t status = pump(r, moves, n_moves, deadline_s, ep_out);
+	deregister_moves(r, moves, n_moves, is_registered);
+	return status;
 }

@@ -20,7 +20,7 @@
 #define FR_LINK_VERSION 2
 
 /* Longest text of an ABORT frame. */
-#define FR_LINK_REASON_BYTES 192
+#define FR_LINK_REASON_BYTES 448
 
 /* 1 and 2 are the frames of TCP's data lanes, which must never be taken for one of these. */
 enum fr_link_kind {

@@ -393,6 +393,18 @@ static ferrule_status_t vb_mem_free(struct fr_transport *base, void *ptr)
 	return FERRULE_ERR_UNSUPPORTED;
 }
 
+static ferrule_status_t vb_mem_register(struct fr_transport *base, const struct fr_mem_block *block,
+                                        char *why, size_t why_bytes)
+{
+	return fr_regions_add(fr_vb_of(base)->regions, block, why, why_bytes);
+}
+
+static ferrule_status_t vb_mem_deregister(struct fr_transport *base, const void *ptr, char *why,
+                                          size_t why_bytes)
+{
+	return fr_regions_remove(fr_vb_of(base)->regions, ptr, why, why_bytes);
+}
+
 static uint64_t vb_memory_bytes(struct fr_transport *base)
 {
 	return fr_vb_of(base)->memory_bytes;
@@ -413,6 +425,10 @@ const struct fr_transport_ops fr_transport_verbs = {
 	.abort = vb_abort,
 	.mem_alloc = vb_mem_alloc,
 	.mem_free = vb_mem_free,
+	.mem_register = vb_mem_register,
+	.mem_deregister = vb_mem_deregister,
 	.memory_bytes = vb_memory_bytes,
+	.report = fr_vb_report,
+	.path = fr_vb_path,
 	.close = vb_close,
 };

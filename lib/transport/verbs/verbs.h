@@ -172,7 +172,7 @@ struct fr_vb_ep {
 	uint64_t mend_since_ns;       /* when the data path broke; 0: it has not */
 	uint64_t watch_ns;            /* when watch_sum changed last */
 	uint64_t watch_sum;
-	char trouble[160]; /* what broke it, in words */
+	char trouble[320]; /* what broke it, in words */
 };
 
 struct fr_vb_rail {
@@ -277,6 +277,11 @@ ferrule_status_t fr_vb_check(struct fr_ep *ep);
 char *fr_vb_path_text(const struct fr_vb_ep *e, int rail, char *buf, size_t bytes);
 /* fr_vb_serve_events - asynchronous events of a rail's device. */
 void fr_vb_serve_events(struct fr_vb *t, int rail);
+
+/* ---- verbs_report.c: figures and words for people ---- */
+
+void fr_vb_report(struct fr_transport *base, struct fr_transport_report *out);
+void fr_vb_path(struct fr_transport *base, int peer, char *text, size_t bytes);
 
 /* ---- verbs_memory.c ---- */
 

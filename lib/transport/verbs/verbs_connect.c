@@ -404,7 +404,8 @@ static void become_ready(struct fr_vb_ep *e, uint32_t rails)
 	char path[200];
 
 	choose_live(e, rails);
-	e->rx.told = e->rx.next;
+	/* Pieces may have come, and been read, since the offer said what had arrived. */
+	e->rx.told = e->mine.next;
 	e->tx.grants_from = e->theirs.grants_from;
 	e->rx.granted_sent = e->rx.grants_from == UINT32_MAX ? e->rx.granted : e->rx.large;
 	e->watch_ns = 0;
@@ -414,7 +415,9 @@ static void become_ready(struct fr_vb_ep *e, uint32_t rails)
 	       fr_vb_path_text(e, e->live[0]->rail, path, sizeof(path)),
 	       (rails & (rails - 1)) != 0 ? " and other rails" : "");
 	e->mend_since_ns = 0;
+	e->trouble[0] = '\0';
 	replay(e);
+	fr_vb_tell_credit(e);
 	fr_vb_flush_grants(e);
 }
 
@@ -423,6 +426,7 @@ static void conclude(struct fr_vb_ep *e)
 	const uint32_t rails = e->proved & e->peer_proved;
 	bool has_another_try = false;
 	uint32_t offered = 0;
+	char path[200];
 
 	for (unsigned i = 0; i < e->n_qps; i++)
 		offered |= 1u << e->qps[i].rail;
@@ -437,7 +441,8 @@ static void conclude(struct fr_vb_ep *e)
 		return;
 	}
 	if (e->trouble[0] == '\0')
-		snprintf(e->trouble, sizeof(e->trouble), "a probe was not acknowledged");
+		snprintf(e->trouble, sizeof(e->trouble), "%s: a probe was not acknowledged",
+		         fr_vb_path_text(e, e->qps[0].rail, path, sizeof(path)));
 	fall_back(e);
 }
 
@@ -529,18 +534,19 @@ static void serve_link(struct fr_vb *t, struct fr_vb_ep *e)
 /* What is due by the clock while an endpoint is being connected. */
 static void serve_due(struct fr_vb_ep *e)
 {
-	const uint64_t now = fr_clock_ns();
-
 	if (e->link.fault != FERRULE_OK || e->link.has_left)
 		return;
 	if (e->state == FR_VB_PROBING)
 		serve_probing(e);
+	const uint64_t now = fr_clock_ns();
+
 	if (e->state != FR_VB_BROKEN || now - e->since_ns < RETRY_NS)
 		return;
 	if (e->mend_since_ns != 0 &&
 	    (double)(now - e->mend_since_ns) > fr_settings()->ib_recover_s * 1e9) {
 		fr_link_fault(&e->link, FERRULE_ERR_FABRIC,
-		              "no RDMA path to %s for %.1f s (FERRULE_IB_RECOVER): %s",
+		              "no RDMA path to %s for %.1f s (FERRULE_IB_RECOVER): %s; look at "
+		              "both ports, the route and the switch (ferrule doctor)",
 		              e->link.name, (double)(now - e->mend_since_ns) / 1e9, e->trouble);
 		return;
 	}

@@ -269,9 +269,8 @@ static int compare_ports(const void *left, const void *right)
 static void explain_none(const struct fr_verbs *v, struct ibv_device **list, int n_devices,
                          char *why, size_t why_bytes)
 {
-	int used = snprintf(
-		why, why_bytes,
-		"FERRULE_IB_HCA=%s allows none of this host's devices: ", fr_settings()->ib_hca);
+	int used = snprintf(why, why_bytes, "FERRULE_IB_HCA=%s allows none of the devices here: ",
+	                    fr_settings()->ib_hca);
 
 	for (int i = 0; i < n_devices && used >= 0 && (size_t)used < why_bytes; i++)
 		used += snprintf(why + used, why_bytes - (size_t)used, "%s%s", i ? ", " : "",
@@ -285,11 +284,10 @@ int fr_verbs_ports(const struct fr_verbs *v, struct fr_verbs_port *out, int max,
 	int n_devices = 0, n = 0;
 
 	if (fr_verbs_hca_allows(filter, "", 0) < 0) {
-		snprintf(
-			why, why_bytes,
-			"FERRULE_IB_HCA=%s: must be DEVICE[:PORT], comma-separated, with ports of 1 "
-			"to 254; ^ first excludes them",
-			filter);
+		snprintf(why, why_bytes,
+		         "FERRULE_IB_HCA=%s: must be DEVICE[:PORT], comma-separated, with ports "
+		         "of 1 to 254; ^ first excludes them",
+		         filter);
 		return -1;
 	}
 	errno = 0;

@@ -12,34 +12,34 @@ struct status_words {
 	const char *text, *hint;
 };
 
-#define PATH_HINT                                                                                  \
-	"the peer or the fabric does not answer, or the peer's queue pair has failed; what was "   \
-	"under way may or may not have arrived.  At the start of a job: compare the GIDs, routes " \
-	"and MTUs of both ports; under load: look for packet loss in the ports' counters"
-#define KEY_HINT                                                                                    \
-	"a memory key is stale, of another communicator, or too small: an error in Ferrule, or an " \
-	"attack; do not try again"
-#define SIZE_HINT                                                                                   \
-	"size or kind of a work request that a device does not take, or its port is gone: look at " \
-	"the port with `rdma link`"
+static const char path_hint[] =
+	"the peer or the fabric does not answer, or the peer's queue pair has failed; what was "
+	"under way may or may not have arrived.  At the start of a job: compare the GIDs, routes "
+	"and MTUs of both ports; under load: look for packet loss in the ports' counters";
+static const char key_hint[] =
+	"a memory key is stale, of another communicator, or too small: an error in Ferrule, or an "
+	"attack; do not try again";
+static const char size_hint[] =
+	"size or kind of a work request that a device does not take, or its port is gone: look at "
+	"the port with `rdma link`";
 
 /* By enum ibv_wc_status. */
 static const struct status_words statuses[] = {
 	[IBV_WC_SUCCESS] = {"success", ""},
-	[IBV_WC_LOC_LEN_ERR] = {"local length error", SIZE_HINT},
-	[IBV_WC_LOC_QP_OP_ERR] = {"local queue pair operation error", SIZE_HINT},
+	[IBV_WC_LOC_LEN_ERR] = {"local length error", size_hint},
+	[IBV_WC_LOC_QP_OP_ERR] = {"local queue pair operation error", size_hint},
 	[IBV_WC_LOC_EEC_OP_ERR] = {"local EE context operation error", ""},
-	[IBV_WC_LOC_PROT_ERR] = {"local protection error", KEY_HINT},
+	[IBV_WC_LOC_PROT_ERR] = {"local protection error", key_hint},
 	[IBV_WC_WR_FLUSH_ERR] = {"work request flushed",
                                  "a consequence: the first other error of this queue pair is the "
                                  "cause"},
-	[IBV_WC_MW_BIND_ERR] = {"memory window bind error", KEY_HINT},
-	[IBV_WC_BAD_RESP_ERR] = {"bad response", PATH_HINT},
-	[IBV_WC_LOC_ACCESS_ERR] = {"local access error", KEY_HINT},
-	[IBV_WC_REM_INV_REQ_ERR] = {"remote invalid request", SIZE_HINT},
-	[IBV_WC_REM_ACCESS_ERR] = {"remote access error", KEY_HINT},
-	[IBV_WC_REM_OP_ERR] = {"remote operation error", SIZE_HINT},
-	[IBV_WC_RETRY_EXC_ERR] = {"transport retries exhausted", PATH_HINT},
+	[IBV_WC_MW_BIND_ERR] = {"memory window bind error", key_hint},
+	[IBV_WC_BAD_RESP_ERR] = {"bad response", path_hint},
+	[IBV_WC_LOC_ACCESS_ERR] = {"local access error", key_hint},
+	[IBV_WC_REM_INV_REQ_ERR] = {"remote invalid request", size_hint},
+	[IBV_WC_REM_ACCESS_ERR] = {"remote access error", key_hint},
+	[IBV_WC_REM_OP_ERR] = {"remote operation error", size_hint},
+	[IBV_WC_RETRY_EXC_ERR] = {"transport retries exhausted", path_hint},
 	[IBV_WC_RNR_RETRY_EXC_ERR] = {"receiver-not-ready retries exhausted",
                                       "the peer has no receive posted, which credits rule out; "
                                       "is FERRULE_IB_RNR_RETRY below 7 and the peer stopped?"},
@@ -49,7 +49,7 @@ static const struct status_words statuses[] = {
 	[IBV_WC_INV_EECN_ERR] = {"invalid EE context number", ""},
 	[IBV_WC_INV_EEC_STATE_ERR] = {"invalid EE context state", ""},
 	[IBV_WC_FATAL_ERR] = {"fatal error", "the device has failed: look at the kernel's log"},
-	[IBV_WC_RESP_TIMEOUT_ERR] = {"response timeout", PATH_HINT},
+	[IBV_WC_RESP_TIMEOUT_ERR] = {"response timeout", path_hint},
 	[IBV_WC_GENERAL_ERR] = {"general error", "look at the kernel's log"},
 	[IBV_WC_TM_ERR] = {"tag matching error", ""},
 	[IBV_WC_TM_RNDV_INCOMPLETE] = {"tag matching rendezvous incomplete", ""},

@@ -150,6 +150,22 @@ static void watch_work(struct fr_vb_ep *e, uint64_t now)
 		              fr_vb_path_text(e, e->live[0]->rail, path, sizeof(path)), stalled_s);
 }
 
+/* Registrations that the cache wants to give up may go while nothing is under way. */
+static void settle_regions(struct fr_vb *t)
+{
+	for (int r = 0; r < t->n_ranks; r++) {
+		const struct fr_vb_ep *e = t->eps[r];
+
+		if (e != NULL && (e->tx.next != e->tx.credited || e->tx.moved != e->tx.bytes ||
+		                  e->rx.n_posted != e->rx.n_begun || e->rx.moved != e->rx.bytes))
+			return;
+		for (unsigned i = 0; e != NULL && i < e->n_qps; i++)
+			if (e->qps[i].posted != e->qps[i].completed)
+				return;
+	}
+	fr_regions_settle(t->regions);
+}
+
 ferrule_status_t fr_vb_check(struct fr_ep *ep)
 {
 	struct fr_vb_ep *e = fr_vb_ep_of(ep);
@@ -161,6 +177,7 @@ ferrule_status_t fr_vb_check(struct fr_ep *ep)
 	if (now - t->served_ns >= SERVE_EVERY_NS) {
 		t->served_ns = now;
 		fr_vb_serve_links(t);
+		settle_regions(t);
 	}
 	fr_vb_progress(t);
 	if (e->link.fault != FERRULE_OK)

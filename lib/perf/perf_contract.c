@@ -1,0 +1,548 @@
+/*
+ * perf_contract.c - measuring what collectives use: a transport, through transport.h.
+ *
+ * One message an iteration: put where the receiver wants it, and the receiver told.  A
+ * measurement by duration goes in rounds, after each of which a message of one byte says whether
+ * there is another, because a receiver must know what it is to expect.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/auth.h"
+#include "lib/base/clock.h"
+#include "lib/base/error.h"
+#include "lib/base/parse.h"
+#include "lib/base/settings.h"
+#include "lib/perf/perf_internal.h"
+#include "lib/transport/transport.h"
+
+#define ROUND      256 /* messages between two words about going on */
+#define HOST_BYTES 40
+#define PAGE_BYTES 4096
+
+struct contract {
+	struct ferrule_perf *perf;
+	const struct fr_transport_ops *ops;
+	struct fr_transport *t;
+	struct fr_ep *ep;
+	int host_of[2];
+	unsigned char key[FR_AUTH_KEY_BYTES];
+	struct fr_call call; /* what every message belongs to */
+	struct fr_perf_memory memory;
+	void *allocated;     /* of the transport, when that has such memory */
+	unsigned char *word; /* a page for messages of one byte */
+	uint64_t n_sent_bytes;
+	/* Marks whose messages are still under way begin here. */
+	size_t n_done_marks;
+	uint64_t done_bytes;
+};
+
+/* ---- set-up ---- */
+
+/* What the sides tell each other first; the server's id and key are used. */
+struct who_frame {
+	uint64_t comm_id;
+	unsigned char key[FR_AUTH_KEY_BYTES];
+	char host[HOST_BYTES];
+};
+
+/* Equal for two processes exactly when they run under one kernel. */
+static void read_host(char out[HOST_BYTES])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	memset(out, 0, HOST_BYTES);
+	if (f == NULL || fgets(out, HOST_BYTES, f) == NULL)
+		gethostname(out, HOST_BYTES - 1);
+	if (f != NULL)
+		fclose(f);
+}
+
+static ferrule_status_t meet(struct contract *c, struct fr_transport_params *params)
+{
+	struct ferrule_perf *perf = c->perf;
+	struct who_frame mine = {.comm_id = 0}, theirs;
+	const bool is_server = perf->params.is_server;
+
+	read_host(mine.host);
+	fr_random(&mine.comm_id, sizeof(mine.comm_id));
+	/* A key that both sides have been given does not travel. */
+	const bool has_key = fr_parse_hex(fr_settings()->job_key, c->key, sizeof(c->key));
+	if (!has_key && is_server) {
+		fr_random(c->key, sizeof(c->key));
+		memcpy(mine.key, c->key, sizeof(mine.key));
+	}
+	const ferrule_status_t status = fr_perf_control_exchange(&perf->control, FR_PERF_PORT,
+	                                                         &mine, &theirs, sizeof(mine));
+	if (status != FERRULE_OK)
+		return status;
+	if (!has_key && !is_server)
+		memcpy(c->key, theirs.key, sizeof(c->key));
+	const bool same_host = memcmp(mine.host, theirs.host, sizeof(mine.host)) == 0;
+	c->host_of[1] = same_host ? 0 : 1;
+	*params = (struct fr_transport_params){
+		.rank = is_server ? 0 : 1,
+		.n_ranks = 2,
+		.host_of = c->host_of,
+		.comm_id = is_server ? mine.comm_id : theirs.comm_id,
+		.job_key = c->key,
+		.one_host = same_host,
+	};
+	fr_wipe(&mine, sizeof(mine));
+	fr_wipe(&theirs, sizeof(theirs));
+	if (!c->ops->reaches(same_host))
+		return fr_error(FERRULE_ERR_TRANSPORT, "%s does not reach %s, on %s host",
+		                c->ops->name, perf->control.peer,
+		                same_host ? "the same" : "another");
+	return FERRULE_OK;
+}
+
+static ferrule_status_t find_transport(struct contract *c)
+{
+	const char *name = c->perf->params.transport ? c->perf->params.transport : "verbs";
+	char names[128] = "", why[256] = "";
+
+	for (const struct fr_transport_ops *const *ops = fr_transports; *ops != NULL; ops++) {
+		const size_t used = strlen(names);
+		snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "",
+		         (*ops)->name);
+	}
+	c->ops = fr_transport_find(name);
+	if (c->ops == NULL)
+		return fr_error(FERRULE_ERR_ARGUMENT,
+		                "transport: '%s' is not in this build; allowed: %s", name, names);
+	if (!c->ops->usable(why, sizeof(why)))
+		return fr_error(FERRULE_ERR_UNSUPPORTED, "transport: %s cannot be used here: %s",
+		                name, why);
+	return FERRULE_OK;
+}
+
+static ferrule_status_t join(struct contract *c, const struct fr_transport_params *params)
+{
+	struct ferrule_perf *perf = c->perf;
+	const bool wanted[2] = {params->rank == 1, params->rank == 0};
+	unsigned char addresses[2][FR_ADDRESS_BYTES] = {{0}};
+	char why[400] = "";
+
+	ferrule_status_t status = c->ops->open(params, &c->t, why, sizeof(why));
+	if (status != FERRULE_OK)
+		return fr_error(status, "%s: %s", c->ops->name, why);
+	c->ops->address(c->t, addresses[params->rank]);
+	status = fr_perf_control_exchange(&perf->control, FR_PERF_ENDS, addresses[params->rank],
+	                                  addresses[1 - params->rank], FR_ADDRESS_BYTES);
+	if (status != FERRULE_OK)
+		return status;
+	const uint64_t deadline = fr_clock_ns() + (uint64_t)(perf->params.timeout_s * 1e9);
+	status = c->ops->connect(c->t, wanted, addresses[0], deadline, why, sizeof(why));
+	if (status != FERRULE_OK)
+		return fr_error(status, "%s: %s", c->ops->name, why);
+	c->ep = c->ops->ep(c->t, 1 - params->rank);
+	return FERRULE_OK;
+}
+
+/* Memory that the transport can reach in place, where it has such. */
+static ferrule_status_t get_memory(struct contract *c)
+{
+	const struct ferrule_perf_params *p = &c->perf->params;
+	const size_t stride = (p->max_bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	ferrule_status_t status = c->ops->mem_alloc(c->t, 2 * stride + PAGE_BYTES, &c->allocated);
+
+	if (status == FERRULE_OK) {
+		c->memory = (struct fr_perf_memory){
+			.base = c->allocated, .stride = stride, .n_lanes = 1, .gpu = -1};
+		c->word = c->memory.base + 2 * stride;
+		return FERRULE_OK;
+	}
+	if (status != FERRULE_ERR_UNSUPPORTED)
+		return fr_error(status, "%s: no memory for buffers of %zu bytes", c->ops->name,
+		                2 * stride);
+	/* A second lane, of which the first page is used. */
+	status = fr_perf_memory_open(&c->memory, p, 2);
+	if (status != FERRULE_OK)
+		return status;
+	c->word = fr_perf_memory_out(&c->memory, 1);
+	c->memory.n_lanes = 1;
+	return FERRULE_OK;
+}
+
+static ferrule_status_t contract_open(struct ferrule_perf *perf)
+{
+	struct contract *c = calloc(1, sizeof(*c));
+	struct fr_transport_params params;
+
+	if (c == NULL)
+		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for a measurement");
+	perf->engine_state = c;
+	c->perf = perf;
+	c->call = (struct fr_call){.sequence = 1, .root = -1};
+	fr_call_seal(&c->call);
+	ferrule_status_t status = find_transport(c);
+	if (status == FERRULE_OK)
+		status = meet(c, &params);
+	if (status == FERRULE_OK)
+		status = join(c, &params);
+	if (status == FERRULE_OK)
+		status = get_memory(c);
+	if (status != FERRULE_OK)
+		return status;
+	struct ferrule_perf_setup *s = &perf->setup;
+	snprintf(s->device, sizeof(s->device), "%s", c->ops->name);
+	s->gid_index = -1;
+	snprintf(s->local.name, sizeof(s->local.name), "process %d", (int)getpid());
+	snprintf(s->remote.name, sizeof(s->remote.name), "%s", perf->control.peer);
+	return FERRULE_OK;
+}
+
+static void contract_close(struct ferrule_perf *perf)
+{
+	struct contract *c = perf->engine_state;
+
+	if (c == NULL)
+		return;
+	if (c->allocated != NULL)
+		c->ops->mem_free(c->t, c->allocated);
+	else
+		fr_perf_memory_close(&c->memory);
+	if (c->t != NULL)
+		c->ops->close(c->t);
+	fr_wipe(c->key, sizeof(c->key));
+	free(c);
+	perf->engine_state = NULL;
+}
+
+/* ---- moving one message ---- */
+
+static ferrule_status_t ep_fault(struct contract *c, ferrule_status_t status)
+{
+	return fr_error(status, "%s: %s", c->ops->name,
+	                c->ep->why[0] ? c->ep->why : ferrule_status_text(status));
+}
+
+/* After a look that found nothing: OK to look again, or the fault. */
+static inline ferrule_status_t wait_more(struct contract *c)
+{
+	struct fr_perf_watch *w = &c->perf->watch;
+
+	if (++w->n_idle % FR_PERF_IDLE_LOOKS != 0)
+		return FERRULE_OK;
+	if (!fr_perf_watch_look(w))
+		return w->status;
+	const ferrule_status_t status = c->ep->ops->check(c->ep);
+	return status == FERRULE_OK ? FERRULE_OK : ep_fault(c, status);
+}
+
+static inline ferrule_status_t send_message(struct contract *c, unsigned char *memory,
+                                            uint64_t bytes)
+{
+	const struct fr_message m = {.call = &c->call, .bytes = bytes, .memory = memory};
+	const struct fr_ep_ops *ops = c->ep->ops;
+	ferrule_status_t status;
+
+	while ((status = ops->send_begin(c->ep, &m)) == FERRULE_INPROGRESS) {
+		status = wait_more(c);
+		if (status != FERRULE_OK)
+			return status;
+	}
+	if (status != FERRULE_OK)
+		return ep_fault(c, status);
+	c->n_sent_bytes += bytes;
+	for (uint64_t moved = 0; moved < bytes;) {
+		const int64_t n = ops->send_some(c->ep, memory + moved, bytes - moved);
+		if (n < 0)
+			return ep_fault(c, (ferrule_status_t)n);
+		moved += (uint64_t)n;
+		if (n > 0)
+			fr_perf_has_moved(&c->perf->watch);
+		else if ((status = wait_more(c)) != FERRULE_OK)
+			return status;
+	}
+	return FERRULE_OK;
+}
+
+static inline ferrule_status_t receive_message(struct contract *c, unsigned char *memory,
+                                               uint64_t bytes)
+{
+	const struct fr_message m = {.call = &c->call, .bytes = bytes, .memory = memory};
+	const struct fr_ep_ops *ops = c->ep->ops;
+	ferrule_status_t status;
+
+	while ((status = ops->recv_begin(c->ep, &m)) == FERRULE_INPROGRESS) {
+		status = wait_more(c);
+		if (status != FERRULE_OK)
+			return status;
+	}
+	if (status != FERRULE_OK)
+		return ep_fault(c, status);
+	for (uint64_t moved = 0; moved < bytes;) {
+		const int64_t n = ops->recv_some(c->ep, memory + moved, bytes - moved);
+		if (n < 0)
+			return ep_fault(c, (ferrule_status_t)n);
+		moved += (uint64_t)n;
+		if (n > 0)
+			fr_perf_has_moved(&c->perf->watch);
+		else if ((status = wait_more(c)) != FERRULE_OK)
+			return status;
+	}
+	return FERRULE_OK;
+}
+
+/* Until the transport needs none of the memory any more. */
+static ferrule_status_t settle(struct contract *c, uint64_t base)
+{
+	while (c->ep->ops->send_reusable(c->ep) - base < c->n_sent_bytes) {
+		const ferrule_status_t status = wait_more(c);
+		if (status != FERRULE_OK)
+			return status;
+	}
+	return FERRULE_OK;
+}
+
+/* ---- rounds ---- */
+
+static inline uint64_t round_length(const struct ferrule_perf *perf)
+{
+	return perf->params.duration_s > 0 ? ROUND : perf->params.iterations;
+}
+
+/* The client decides whether there is another round, the server hears it. */
+static ferrule_status_t ask_on(struct contract *c, bool *goes_on)
+{
+	if (c->perf->params.duration_s <= 0) {
+		*goes_on = false;
+		return FERRULE_OK;
+	}
+	if (!c->perf->is_active) {
+		const ferrule_status_t status = receive_message(c, c->word, 1);
+		*goes_on = status == FERRULE_OK && c->word[0] == 1;
+		return status;
+	}
+	/* Of the two bytes that are ever said, neither changes while it is under way. */
+	c->word[64] = 0;
+	c->word[128] = 1;
+	return send_message(c, c->word + (*goes_on ? 128 : 64), 1);
+}
+
+/* ---- latency ---- */
+
+/* One trip of the client; the clock is read while the message is on its way, where that costs
+ * nothing. */
+static inline ferrule_status_t ping(struct contract *c, uint64_t bytes, uint64_t *sent_ns)
+{
+	const ferrule_status_t status = send_message(c, fr_perf_memory_out(&c->memory, 0), bytes);
+
+	*sent_ns = fr_clock_ns();
+	if (status != FERRULE_OK)
+		return status;
+	return receive_message(c, fr_perf_memory_in(&c->memory, 0), bytes);
+}
+
+static ferrule_status_t lat_client(struct contract *c, uint64_t bytes)
+{
+	struct ferrule_perf *perf = c->perf;
+	struct fr_perf_window window;
+	const uint64_t begin = fr_clock_ns();
+	ferrule_status_t status = FERRULE_OK;
+	bool goes_on = true;
+
+	fr_perf_window_open(&perf->params, begin, &window);
+	while (goes_on) {
+		uint64_t before, now;
+		/* A time is from one departure to the next: n times take n + 1 trips. */
+		status = ping(c, bytes, &before);
+		for (uint64_t i = 0; i < round_length(perf) && status == FERRULE_OK; i++) {
+			status = ping(c, bytes, &now);
+			if (before >= window.from_ns && now <= window.to_ns)
+				fr_perf_samples_add(&perf->samples, now - before);
+			before = now;
+		}
+		if (status != FERRULE_OK)
+			return status;
+		goes_on = before < window.end_ns;
+		status = ask_on(c, &goes_on);
+		if (status != FERRULE_OK)
+			return status;
+	}
+	perf->outcome.ns = fr_clock_ns() - begin;
+	perf->outcome.n_messages = perf->samples.n;
+	return FERRULE_OK;
+}
+
+static ferrule_status_t lat_server(struct contract *c, uint64_t bytes)
+{
+	ferrule_status_t status = FERRULE_OK;
+	bool goes_on = true;
+
+	while (goes_on) {
+		for (uint64_t i = 0; i < round_length(c->perf) + 1; i++) {
+			status = receive_message(c, fr_perf_memory_in(&c->memory, 0), bytes);
+			if (status == FERRULE_OK)
+				status = send_message(c, fr_perf_memory_out(&c->memory, 0), bytes);
+			if (status != FERRULE_OK)
+				return status;
+		}
+		status = ask_on(c, &goes_on);
+		if (status != FERRULE_OK)
+			return status;
+	}
+	return FERRULE_OK;
+}
+
+/* ---- bandwidth ---- */
+
+/* Groups of messages whose memory the transport is through with are done. */
+static inline void close_marks(struct contract *c, uint64_t base, uint64_t bytes, uint64_t now_ns)
+{
+	struct ferrule_perf *perf = c->perf;
+	const uint64_t reusable = c->ep->ops->send_reusable(c->ep) - base;
+
+	while (c->n_done_marks < perf->n_marks) {
+		struct fr_perf_mark *mark = &perf->marks[c->n_done_marks];
+		if (c->done_bytes + mark->n * bytes > reusable)
+			return;
+		mark->done_ns = now_ns;
+		c->done_bytes += mark->n * bytes;
+		c->n_done_marks++;
+	}
+}
+
+static inline void open_mark(struct ferrule_perf *perf, uint64_t n, uint64_t now_ns)
+{
+	if (perf->n_marks == perf->marks_max)
+		return;
+	perf->marks[perf->n_marks++] = (struct fr_perf_mark){.posted_ns = now_ns, .n = (uint32_t)n};
+}
+
+/* One round; the clock is read once a group. */
+static ferrule_status_t bw_round(struct contract *c, uint64_t bytes, uint64_t base,
+                                 struct fr_perf_window *window)
+{
+	struct ferrule_perf *perf = c->perf;
+	const uint64_t n = round_length(perf);
+	const uint64_t group = (uint64_t)fr_perf_moderation(&perf->params, bytes);
+	unsigned char *out = fr_perf_memory_out(&c->memory, 0);
+
+	for (uint64_t i = 0; i < n; i++) {
+		if (i % group == 0) {
+			const uint64_t now = fr_clock_ns();
+			close_marks(c, base, bytes, now);
+			open_mark(perf, n - i < group ? n - i : group, now);
+		}
+		const ferrule_status_t status = send_message(c, out, bytes);
+		if (status != FERRULE_OK)
+			return status;
+	}
+	(void)window;
+	return FERRULE_OK;
+}
+
+static ferrule_status_t bw_client(struct contract *c, uint64_t bytes)
+{
+	struct ferrule_perf *perf = c->perf;
+	struct fr_perf_window window;
+	const uint64_t base = c->ep->ops->send_reusable(c->ep), begin = fr_clock_ns();
+	uint64_t n = 0, now = begin, first_ns = 0, n_first = 0, last_ns = begin, n_last = 0;
+	ferrule_status_t status = FERRULE_OK;
+	bool goes_on = true;
+
+	c->n_sent_bytes = c->done_bytes = 0;
+	c->n_done_marks = 0;
+	fr_perf_window_open(&perf->params, begin, &window);
+	while (goes_on) {
+		if (first_ns == 0 && now >= window.from_ns) {
+			first_ns = now;
+			n_first = n;
+		}
+		status = bw_round(c, bytes, base, &window);
+		n += round_length(perf);
+		now = fr_clock_ns();
+		if (now <= window.to_ns) {
+			last_ns = now;
+			n_last = n;
+		}
+		goes_on = now < window.end_ns;
+		if (status == FERRULE_OK)
+			status = ask_on(c, &goes_on);
+		if (status != FERRULE_OK)
+			return status;
+	}
+	/* What is copied is not yet there: the server says when the last byte is. */
+	status = settle(c, base);
+	if (status == FERRULE_OK)
+		status = receive_message(c, c->word, 1);
+	if (status != FERRULE_OK)
+		return status;
+	now = fr_clock_ns();
+	close_marks(c, base, bytes, now);
+	if (perf->params.duration_s <= 0)
+		last_ns = now;
+	perf->outcome.n_messages = n_last - n_first;
+	perf->outcome.ns = last_ns - first_ns;
+	return FERRULE_OK;
+}
+
+static ferrule_status_t bw_server(struct contract *c, uint64_t bytes)
+{
+	const uint64_t n = round_length(c->perf);
+	unsigned char *in = fr_perf_memory_in(&c->memory, 0);
+	const struct fr_message m = {.call = &c->call, .bytes = bytes, .memory = in};
+	ferrule_status_t status = FERRULE_OK;
+	bool goes_on = true;
+
+	while (goes_on) {
+		uint64_t n_posted = 0;
+		for (uint64_t i = 0; i < n; i++) {
+			/* As the executor does: early enough that the sender can write in place. */
+			for (; c->ep->ops->recv_post && n_posted < n && n_posted < i + FR_POSTS_MAX;
+			     n_posted++)
+				c->ep->ops->recv_post(c->ep, &m);
+			status = receive_message(c, in, bytes);
+			if (status != FERRULE_OK)
+				return status;
+		}
+		status = ask_on(c, &goes_on);
+		if (status != FERRULE_OK)
+			return status;
+	}
+	return send_message(c, c->word, 1);
+}
+
+/* ---- the engine ---- */
+
+static ferrule_status_t contract_prepare(struct ferrule_perf *perf, uint64_t bytes)
+{
+	struct contract *c = perf->engine_state;
+
+	/* The number of messages is known on both sides, so the peer's last word is no end. */
+	perf->watch.ends_with_peer = false;
+	return perf->params.validate ? fr_perf_memory_fill(&c->memory, bytes) : FERRULE_OK;
+}
+
+static ferrule_status_t contract_run(struct ferrule_perf *perf, uint64_t bytes)
+{
+	struct contract *c = perf->engine_state;
+	const bool is_bw = perf->params.test == FERRULE_PERF_BW;
+
+	if (!perf->is_active)
+		return is_bw ? bw_server(c, bytes) : lat_server(c, bytes);
+	return is_bw ? bw_client(c, bytes) : lat_client(c, bytes);
+}
+
+static uint64_t contract_count_wrong(struct ferrule_perf *perf, uint64_t bytes)
+{
+	struct contract *c = perf->engine_state;
+	const bool receives = perf->params.test == FERRULE_PERF_LAT || !perf->is_active;
+
+	return receives ? fr_perf_memory_wrong(&c->memory, 0, bytes, bytes) : 0;
+}
+
+const struct fr_perf_engine fr_perf_contract_engine = {
+	.open = contract_open,
+	.prepare = contract_prepare,
+	.run = contract_run,
+	.count_wrong = contract_count_wrong,
+	.close = contract_close,
+};

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Every transport's suite, and every collective, over Soft-RoCE.
+. "$srcdir/tests/guest/guest_lib.sh"
+enter_guest -t 280
+
+guest_one_device || exit 1
+export FERRULE_IB_HCA=rxe0
+
+# How many queue pairs, regions and so on there are.
+held() {
+	rdma resource show rxe0 | tr -s ' '
+}
+
+before=$(held)
+if [ -x tests/transport/test_verbs ]; then
+	timeout -k 5 150 tests/transport/test_verbs >$work/out 2>&1
+	status=$?
+	grep -E '^(ok|FAIL|skip|      )' $work/out
+	# "suite: N passed, N failed, N skipped"
+	set -- $(sed -n 's/.*: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' \
+		$work/out | tail -n 1)
+	passed=$((passed + ${1:-0})) failed=$((failed + ${2:-0})) skipped=$((skipped + ${3:-0}))
+	check "the suite ends well" test "$status" -eq 0
+else
+	skip "the transports' suite" "built without CUnit"
+fi
+
+for n in 2 3 4 8; do
+	check "every collective on $n ranks" gives 0 100 ./ferrule bench all -N $n \
+		--transport verbs -b 8 -e 64K -f 8 -n 2 -w 0 -c 1
+	check "... is exact" prints '^# Out of bounds values : 0 OK'
+done
+check "the kernel holds what it held before" test "$(held)" = "$before"
+finish guest/verbs_conformance
