@@ -7,11 +7,7 @@
 #include "lib/transport/transport_list.h"
 
 const struct fr_transport_ops *const fr_transports[] = {
-	&fr_transport_shm,
-	&fr_transport_verbs,
-	&fr_transport_tcp,
-	&fr_transport_ucx,
-	NULL,
+	&fr_transport_shm, &fr_transport_verbs, &fr_transport_tcp, &fr_transport_ucx, NULL,
 };
 
 const struct fr_transport_ops *fr_transport_find(const char *name)

@@ -556,6 +556,12 @@ ferrule_status_t fr_verbs_cm_start(struct fr_verbs_cm *cm, struct ibv_qp *qp,
 	return FERRULE_OK;
 }
 
+void fr_verbs_cm_hurry(struct fr_verbs_cm_conn *conn, uint64_t deadline_ns)
+{
+	if (deadline_ns < conn->peer.deadline_ns)
+		conn->peer.deadline_ns = deadline_ns;
+}
+
 void fr_verbs_cm_drop(struct fr_verbs_cm_conn *conn)
 {
 	if (!conn)

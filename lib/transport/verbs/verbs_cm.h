@@ -77,6 +77,8 @@ ferrule_status_t fr_verbs_cm_start(struct fr_verbs_cm *cm, struct ibv_qp *qp,
 ferrule_status_t fr_verbs_cm_expect(struct fr_verbs_cm *cm, struct ibv_qp *qp,
                                     const struct fr_verbs_cm_peer *peer,
                                     struct fr_verbs_cm_conn **out, char *why, size_t why_bytes);
+/* fr_verbs_cm_hurry - a nearer deadline, for who learns that the peer has given up. */
+void fr_verbs_cm_hurry(struct fr_verbs_cm_conn *conn, uint64_t deadline_ns);
 /* fr_verbs_cm_drop - ends the connection, in whatever state; the peer learns of it.  NULL is
  * fine.  No event of it comes afterwards. */
 void fr_verbs_cm_drop(struct fr_verbs_cm_conn *conn);

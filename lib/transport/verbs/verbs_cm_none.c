@@ -62,6 +62,12 @@ ferrule_status_t fr_verbs_cm_expect(struct fr_verbs_cm *cm, struct ibv_qp *qp,
 	return FERRULE_ERR_UNSUPPORTED;
 }
 
+void fr_verbs_cm_hurry(struct fr_verbs_cm_conn *conn, uint64_t deadline_ns)
+{
+	(void)conn;
+	(void)deadline_ns;
+}
+
 void fr_verbs_cm_drop(struct fr_verbs_cm_conn *conn)
 {
 	(void)conn;

@@ -365,6 +365,14 @@ static ferrule_status_t compare(struct fr_vb_ep *e, const struct fr_message *m,
 		e->link.name, (unsigned long long)head->bytes, (unsigned long long)m->bytes);
 }
 
+static bool was_granted(struct fr_vb_ep *e, const struct fr_message *m, uint32_t number)
+{
+	const struct fr_verbs_grant *g = grant_copy(e, number);
+
+	return m->memory != NULL && g->number == number &&
+	       g->address == (uint64_t)(uintptr_t)m->memory;
+}
+
 static ferrule_status_t recv_begin(struct fr_ep *ep, const struct fr_message *m)
 {
 	struct fr_vb_ep *e = fr_vb_ep_of(ep);
@@ -405,7 +413,7 @@ static ferrule_status_t recv_begin(struct fr_ep *ep, const struct fr_message *m)
 	if (m->bytes >= t->zero_copy)
 		rx->large++;
 	if (rx->is_placed) {
-		if (m->bytes < t->zero_copy || rx->memory == NULL)
+		if (m->bytes < t->zero_copy || !was_granted(e, m, rx->large - 1))
 			return protocol_fault(e, "a message to memory that was not granted");
 		finish_piece(e);
 	}
