@@ -91,6 +91,7 @@ static void vb_destroy(struct fr_vb *t)
 	fr_regions_destroy(t->regions);
 	for (int i = 0; i < t->n_rails; i++) {
 		free(t->rails[i].by_number);
+		fr_verbs_cm_close(t->rails[i].cm);
 		fr_verbs_device_close(&t->rails[i].device);
 	}
 	if (t->hub != NULL)
@@ -101,7 +102,26 @@ static void vb_destroy(struct fr_vb *t)
 	free(t);
 }
 
-static ferrule_status_t open_rails(struct fr_vb *t, char *why, size_t why_bytes)
+static ferrule_status_t open_cm(struct fr_vb *t, int rail, const struct fr_transport_params *params,
+                                char *why, size_t why_bytes)
+{
+	struct fr_vb_rail *r = &t->rails[rail];
+	const struct fr_verbs_cm_params cm = {
+		.rank = params->rank, .comm_id = params->comm_id, .job_key = params->job_key};
+
+	if (strcmp(fr_settings()->ib_connect, "cm") != 0)
+		return FERRULE_OK;
+	const ferrule_status_t status = fr_verbs_cm_open(&r->device, &cm, &r->cm, why, why_bytes);
+
+	if (status != FERRULE_OK ||
+	    watch_fd(t, fr_verbs_cm_fd(r->cm), (uint32_t)(t->n_ranks + FR_VERBS_RAILS_MAX + rail)))
+		return status;
+	snprintf(why, why_bytes, "epoll: %s", strerror(errno));
+	return FERRULE_ERR_SYSTEM;
+}
+
+static ferrule_status_t open_rails(struct fr_vb *t, const struct fr_transport_params *params,
+                                   char *why, size_t why_bytes)
 {
 	struct fr_verbs_port ports[FR_VERBS_RAILS_MAX];
 	const int n = choose_rails(t->v, ports, why, why_bytes);
@@ -112,7 +132,7 @@ static ferrule_status_t open_rails(struct fr_vb *t, char *why, size_t why_bytes)
 		return FERRULE_ERR_TRANSPORT;
 	for (int i = 0; i < n; i++) {
 		struct fr_verbs_device *d = &t->rails[i].device;
-		const ferrule_status_t status =
+		ferrule_status_t status =
 			fr_verbs_device_open(t->v, &ports[i], (int)entries, d, why, why_bytes);
 
 		if (status != FERRULE_OK)
@@ -122,6 +142,9 @@ static ferrule_status_t open_rails(struct fr_vb *t, char *why, size_t why_bytes)
 			snprintf(why, why_bytes, "epoll: %s", strerror(errno));
 			return FERRULE_ERR_SYSTEM;
 		}
+		status = open_cm(t, i, params, why, why_bytes);
+		if (status != FERRULE_OK)
+			return status;
 	}
 	return fr_vb_table_create(t, n_qps) ? FERRULE_OK : FERRULE_ERR_NO_MEMORY;
 }
@@ -168,7 +191,7 @@ static ferrule_status_t vb_open(const struct fr_transport_params *params, struct
 	if (t->eps == NULL || t->epoll < 0)
 		goto err_destroy;
 	t->v = fr_verbs_get(why, why_bytes);
-	status = t->v != NULL ? open_rails(t, why, why_bytes) : FERRULE_ERR_TRANSPORT;
+	status = t->v != NULL ? open_rails(t, params, why, why_bytes) : FERRULE_ERR_TRANSPORT;
 	if (status == FERRULE_OK)
 		status = fr_regions_create(&fr_vb_region_ops, t, fr_settings()->mr_cache,
 		                           &t->regions, why, why_bytes);

@@ -64,8 +64,10 @@ struct fr_vb_ep;
 struct fr_vb_qp {
 	struct ibv_qp *qp;
 	struct fr_vb_ep *ep;
+	struct fr_verbs_cm_conn *conn; /* NULL when connected over the link */
 	uint32_t psn;
 	uint8_t rail;
+	uint8_t lane;    /* its number among those of the rail */
 	bool is_live;    /* carries traffic */
 	bool is_probing; /* its probe is under way */
 	int max_inline;
@@ -130,12 +132,13 @@ struct fr_vb_rx {
 
 /* How far an endpoint's connection is. */
 enum fr_vb_state {
-	FR_VB_IDLE,    /* never used */
-	FR_VB_BROKEN,  /* to be connected anew as soon as a port is there */
-	FR_VB_OFFERED, /* our queue pairs exist; the peer's offer is not here */
-	FR_VB_WAITING, /* ours can receive; the peer's READY is not here */
-	FR_VB_PROBING, /* probes are under way, or the peer's PROVED is not here */
-	FR_VB_READY,   /* data flows */
+	FR_VB_IDLE,       /* never used */
+	FR_VB_BROKEN,     /* to be connected anew as soon as a port is there */
+	FR_VB_OFFERED,    /* our queue pairs exist; the peer's offer is not here */
+	FR_VB_CONNECTING, /* the connection manager is at work */
+	FR_VB_WAITING,    /* ours can receive; the peer's READY is not here */
+	FR_VB_PROBING,    /* probes are under way, or the peer's PROVED is not here */
+	FR_VB_READY,      /* data flows */
 };
 
 struct fr_vb_ep {
@@ -161,6 +164,7 @@ struct fr_vb_ep {
 	/* Connecting; see verbs_connect.c. */
 	uint32_t generation;
 	unsigned n_qps;
+	unsigned n_connecting; /* queue pairs that the connection manager works on */
 	struct fr_vb_qp qps[FR_VERBS_RAILS_MAX * FR_VERBS_QPS_MAX];
 	struct fr_verbs_offer mine, theirs;
 	uint8_t tries[FR_VERBS_RAILS_MAX]; /* pairs of GIDs that failed */
@@ -177,6 +181,7 @@ struct fr_vb_ep {
 
 struct fr_vb_rail {
 	struct fr_verbs_device device;
+	struct fr_verbs_cm *cm; /* NULL unless FERRULE_IB_CONNECT=cm */
 	/* Queue pairs by number: open addressing, a power of two. */
 	struct fr_vb_qp **by_number;
 };
@@ -201,7 +206,7 @@ struct fr_vb {
 	int n_unready; /* endpoints that are being connected */
 	uint32_t idle_polls;
 	uint64_t served_ns; /* when the links were last looked at in a check */
-	int epoll;          /* links and asynchronous events */
+	int epoll;          /* links, asynchronous events and those of connection managers */
 	struct ibv_recv_wr recv_chain[FR_VB_RECV_CHAIN];
 	uint64_t memory_bytes;
 	bool is_aborted;
@@ -264,6 +269,8 @@ const struct fr_verbs_grant *fr_vb_take_grant(const struct fr_vb_ep *e, uint32_t
 void fr_vb_want(struct fr_vb_ep *e);
 /* fr_vb_serve_links - reads what all links and asynchronous events have, and does what is due. */
 void fr_vb_serve_links(struct fr_vb *t);
+/* fr_vb_serve_cm - what a rail's connection manager has done. */
+void fr_vb_serve_cm(struct fr_vb *t, int rail);
 /* fr_vb_trouble - the data path failed; it is connected anew unless the peer has left. */
 void fr_vb_trouble(struct fr_vb_ep *e, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -275,6 +282,8 @@ void fr_vb_disconnect(struct fr_vb_ep *e);
 ferrule_status_t fr_vb_check(struct fr_ep *ep);
 /* fr_vb_path_text - "mlx5_0 port 1, 10.0.0.1 to 10.0.0.2"; returns buf. */
 char *fr_vb_path_text(const struct fr_vb_ep *e, int rail, char *buf, size_t bytes);
+/* fr_vb_lose_rail - its device is going: endpoints that use it are connected anew. */
+void fr_vb_lose_rail(struct fr_vb *t, int rail, const char *why);
 /* fr_vb_serve_events - asynchronous events of a rail's device. */
 void fr_vb_serve_events(struct fr_vb *t, int rail);
 
@@ -282,6 +291,8 @@ void fr_vb_serve_events(struct fr_vb *t, int rail);
 
 void fr_vb_report(struct fr_transport *base, struct fr_transport_report *out);
 void fr_vb_path(struct fr_transport *base, int peer, char *text, size_t bytes);
+/* fr_vb_peer_bytes - memory that an endpoint registers, by the settings. */
+uint64_t fr_vb_peer_bytes(void);
 
 /* ---- verbs_memory.c ---- */
 

@@ -34,6 +34,10 @@
 #define PROBE_NS (1500u * MILLISECOND)
 /* Between two tries to make queue pairs, for a port that is down. */
 #define RETRY_NS (100u * MILLISECOND)
+/* The connection manager's: who starts has an answer soon; who expects waits for a peer that may
+ * be busy, and is told when that has given up. */
+#define START_S  5
+#define EXPECT_S 600
 
 static bool is_connecting(enum fr_vb_state state)
 {
@@ -42,7 +46,7 @@ static bool is_connecting(enum fr_vb_state state)
 
 static void set_state(struct fr_vb_ep *e, enum fr_vb_state state)
 {
-	static const char *const names[] = {"idle",    "broken",  "offered",
+	static const char *const names[] = {"idle",    "broken",  "offered", "connecting",
 	                                    "waiting", "probing", "ready"};
 
 	fr_vb_of_ep(e)->n_unready += is_connecting(state) - is_connecting(e->state);
@@ -60,6 +64,8 @@ void fr_vb_disconnect(struct fr_vb_ep *e)
 
 	for (unsigned i = 0; i < e->n_qps; i++) {
 		e->qps[i].is_live = false;
+		fr_verbs_cm_drop(e->qps[i].conn);
+		e->qps[i].conn = NULL;
 		fr_verbs_qp_stop(&t->rails[e->qps[i].rail].device, e->qps[i].qp);
 	}
 	/* What the old queue pairs still received counts. */
@@ -69,10 +75,39 @@ void fr_vb_disconnect(struct fr_vb_ep *e)
 		fr_vb_table_remove(t, &e->qps[i]);
 		t->v->destroy_qp(e->qps[i].qp);
 	}
-	e->n_qps = e->n_live = 0;
+	e->n_qps = e->n_live = e->n_connecting = 0;
 }
 
-static bool create_qp(struct fr_vb_ep *e, int rail, char *why, size_t why_bytes)
+static struct fr_verbs_cm_peer cm_peer(const struct fr_vb_ep *e, struct fr_vb_qp *q, double wait_s)
+{
+	return (struct fr_verbs_cm_peer){
+		.rank = e->base.peer,
+		.generation = e->generation,
+		.rail = q->rail,
+		.qp_index = q->lane,
+		.mtu_code = IBV_MTU_4096,
+		.deadline_ns = fr_clock_ns() + (uint64_t)(wait_s * 1e9),
+		.arg = q,
+	};
+}
+
+/* The higher rank must expect a connection before the lower one starts it, which it does when it
+ * has the higher one's offer. */
+static bool expect(struct fr_vb_ep *e, struct fr_vb_qp *q, char *why, size_t why_bytes)
+{
+	struct fr_vb *t = fr_vb_of_ep(e);
+	const struct fr_verbs_cm_peer peer = cm_peer(e, q, EXPECT_S);
+
+	if (t->rails[q->rail].cm == NULL || t->rank < e->base.peer)
+		return true;
+	if (fr_verbs_cm_expect(t->rails[q->rail].cm, q->qp, &peer, &q->conn, why, why_bytes) !=
+	    FERRULE_OK)
+		return false;
+	e->n_connecting++;
+	return true;
+}
+
+static bool create_qp(struct fr_vb_ep *e, int rail, unsigned lane, char *why, size_t why_bytes)
 {
 	struct fr_vb *t = fr_vb_of_ep(e);
 	struct fr_vb_qp *q = &e->qps[e->n_qps];
@@ -83,14 +118,15 @@ static bool create_qp(struct fr_vb_ep *e, int rail, char *why, size_t why_bytes)
 		.access = IBV_ACCESS_REMOTE_WRITE,
 	};
 
-	*q = (struct fr_vb_qp){.ep = e, .rail = (uint8_t)rail};
+	*q = (struct fr_vb_qp){.ep = e, .rail = (uint8_t)rail, .lane = (uint8_t)lane};
 	q->qp = fr_verbs_qp_create(&t->rails[rail].device, &params, &q->psn, &q->max_inline, why,
 	                           why_bytes);
 	if (q->qp == NULL)
 		return false;
 	fr_vb_table_add(t, q);
 	e->n_qps++;
-	return true;
+	/* Before anybody can write: who has no receive posted is asked again after a while. */
+	return fr_vb_post_receives(t, q, t->recv_depth) && expect(e, q, why, why_bytes);
 }
 
 static void offer_rail(struct fr_vb_ep *e, int rail)
@@ -108,7 +144,7 @@ static void offer_rail(struct fr_vb_ep *e, int rail)
 		return;
 	}
 	for (unsigned q = 0; q < t->qps_per_rail; q++) {
-		if (!create_qp(e, rail, why, sizeof(why))) {
+		if (!create_qp(e, rail, q, why, sizeof(why))) {
 			snprintf(e->trouble, sizeof(e->trouble), "%s", why);
 			return;
 		}
@@ -126,6 +162,8 @@ static void offer_rail(struct fr_vb_ep *e, int rail)
 	o->mtu_code = end.mtu_code;
 	o->ece_vendor = end.ece_vendor;
 	o->ece_options = end.ece_options;
+	if (t->rails[rail].cm != NULL)
+		fr_verbs_cm_address(t->rails[rail].cm, &o->cm_address);
 }
 
 static void on_both_offers(struct fr_vb_ep *e);
@@ -243,7 +281,7 @@ static bool choose_pair(struct fr_vb_ep *e, int rail)
 	return true;
 }
 
-static bool connect_qp(struct fr_vb_ep *e, struct fr_vb_qp *q, unsigned lane)
+static bool connect_qp(struct fr_vb_ep *e, struct fr_vb_qp *q)
 {
 	struct fr_vb *t = fr_vb_of_ep(e);
 	struct fr_verbs_device *d = &t->rails[q->rail].device;
@@ -251,8 +289,8 @@ static bool connect_qp(struct fr_vb_ep *e, struct fr_vb_qp *q, unsigned lane)
 	const struct fr_verbs_offer_rail *b = &e->theirs.rails[q->rail];
 	const struct fr_gid_pair *pair = &e->pairs[q->rail];
 	struct fr_verbs_end mine;
-	const struct fr_verbs_end theirs = {.qp_num = b->qp_num[lane],
-	                                    .psn = b->psn[lane],
+	const struct fr_verbs_end theirs = {.qp_num = b->qp_num[q->lane],
+	                                    .psn = b->psn[q->lane],
 	                                    .lid = b->lid,
 	                                    .is_ethernet = b->is_ethernet,
 	                                    .mtu_code = b->mtu_code,
@@ -261,10 +299,8 @@ static bool connect_qp(struct fr_vb_ep *e, struct fr_vb_qp *q, unsigned lane)
 	                                    .gid = b->gids[pair->theirs]};
 
 	fr_verbs_qp_end(d, q->qp, q->psn, &a->gids[pair->mine], &mine);
-	if (fr_verbs_qp_connect(d, q->qp, &mine, &theirs, e->trouble, sizeof(e->trouble)) !=
-	    FERRULE_OK)
-		return false;
-	return fr_vb_post_receives(t, q, t->recv_depth);
+	return fr_verbs_qp_connect(d, q->qp, &mine, &theirs, e->trouble, sizeof(e->trouble)) ==
+	       FERRULE_OK;
 }
 
 static void tell(struct fr_vb_ep *e, enum fr_verbs_note kind, uint32_t rails)
@@ -288,36 +324,83 @@ static void start_probing(struct fr_vb_ep *e)
 	}
 }
 
-static void on_both_offers(struct fr_vb_ep *e)
+/* Once every queue pair is connected or has failed to be. */
+static void finish_connecting(struct fr_vb_ep *e)
 {
-	unsigned lane = 0;
-	int before = -1;
-	bool is_reachable = false;
-
-	if (!settings_agree(e))
-		return;
-	e->remote_inbox = e->theirs.inbox;
-	for (unsigned i = 0; i < e->n_qps; i++) {
-		struct fr_vb_qp *q = &e->qps[i];
-
-		if (q->rail != before) {
-			before = q->rail;
-			lane = 0;
-			is_reachable = choose_pair(e, q->rail);
-			e->remote_rkey[q->rail] = e->theirs.rails[q->rail].inbox_rkey;
-			if (!is_reachable)
-				snprintf(e->trouble, sizeof(e->trouble),
-				         "rail %d: no GIDs that fit each other", q->rail);
-		}
-		/* is_probing: may be probed. */
-		q->is_probing = is_reachable && lane < e->theirs.rails[q->rail].n_qps &&
-		                connect_qp(e, q, lane);
-		lane++;
-	}
 	set_state(e, FR_VB_WAITING);
 	tell(e, FR_VERBS_READY, 0);
 	if (e->state == FR_VB_WAITING && e->is_peer_ready)
 		start_probing(e);
+}
+
+/* Through the connection manager: the lower rank starts, the higher one has been expecting. */
+static void start_cm(struct fr_vb_ep *e, struct fr_vb_qp *q)
+{
+	struct fr_vb *t = fr_vb_of_ep(e);
+	const struct fr_verbs_cm_peer peer = cm_peer(e, q, START_S);
+
+	if (t->rank < e->base.peer &&
+	    fr_verbs_cm_start(t->rails[q->rail].cm, q->qp, &peer,
+	                      &e->theirs.rails[q->rail].cm_address, &q->conn, e->trouble,
+	                      sizeof(e->trouble)) == FERRULE_OK)
+		e->n_connecting++;
+}
+
+static void on_both_offers(struct fr_vb_ep *e)
+{
+	struct fr_vb *t = fr_vb_of_ep(e);
+
+	if (!settings_agree(e))
+		return;
+	e->remote_inbox = e->theirs.inbox;
+	set_state(e, FR_VB_CONNECTING);
+	for (unsigned i = 0; i < e->n_qps; i++) {
+		struct fr_vb_qp *q = &e->qps[i];
+		const struct fr_verbs_offer_rail *b = &e->theirs.rails[q->rail];
+
+		e->remote_rkey[q->rail] = b->inbox_rkey;
+		if (!choose_pair(e, q->rail))
+			snprintf(e->trouble, sizeof(e->trouble),
+			         "rail %d: no GIDs that fit each other", q->rail);
+		else if (q->lane < b->n_qps && t->rails[q->rail].cm != NULL)
+			start_cm(e, q);
+		else if (q->lane < b->n_qps)
+			q->is_probing = connect_qp(e, q);
+	}
+	if (e->n_connecting == 0)
+		finish_connecting(e);
+}
+
+static void on_cm_event(struct fr_vb *t, int rail, const struct fr_verbs_cm_event *event)
+{
+	struct fr_vb_qp *q = event->arg;
+	struct fr_vb_ep *e = q != NULL ? q->ep : NULL;
+
+	if (e == NULL) {
+		fr_vb_lose_rail(t, rail, event->why);
+		return;
+	}
+	if (event->kind == FR_VERBS_CM_LOST) {
+		fr_vb_trouble(e, "%s", event->why);
+		return;
+	}
+	q->is_probing = event->kind == FR_VERBS_CM_READY;
+	if (!q->is_probing) {
+		snprintf(e->trouble, sizeof(e->trouble), "%s", event->why);
+		fr_verbs_cm_drop(q->conn);
+		q->conn = NULL;
+	}
+	if (--e->n_connecting == 0 && e->state == FR_VB_CONNECTING)
+		finish_connecting(e);
+}
+
+void fr_vb_serve_cm(struct fr_vb *t, int rail)
+{
+	struct fr_verbs_cm_event events[8];
+	const int n = fr_verbs_cm_poll(t->rails[rail].cm, events, 8);
+
+	for (int i = 0; i < n; i++)
+		on_cm_event(t, rail, &events[i]);
 }
 
 /* ---- proved ---- */
@@ -562,10 +645,15 @@ void fr_vb_serve_links(struct fr_vb *t)
 		const uint32_t what = events[i].data.u32;
 
 		if (what >= (uint32_t)t->n_ranks)
-			fr_vb_serve_events(t, (int)(what - (uint32_t)t->n_ranks));
+			fr_vb_serve_events(t,
+			                   (int)(what - (uint32_t)t->n_ranks) % FR_VERBS_RAILS_MAX);
 		else
 			serve_link(t, t->eps[what]);
 	}
+	/* Also by the clock, as connections have deadlines. */
+	for (int i = 0; (n > 0 || t->n_unready > 0) && i < t->n_rails; i++)
+		if (t->rails[i].cm != NULL)
+			fr_vb_serve_cm(t, i);
 	for (int r = 0; t->n_unready > 0 && r < t->n_ranks; r++)
 		if (t->eps[r] != NULL && is_connecting(t->eps[r]->state))
 			serve_due(t->eps[r]);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/settings.h"
+
 void fr_vb_report(struct fr_transport *base, struct fr_transport_report *out)
 {
 	const struct fr_vb *t = fr_vb_of(base);
@@ -63,4 +65,13 @@ void fr_vb_path(struct fr_transport *base, int peer, char *text, size_t bytes)
 		snprintf(text + used, bytes - used, "%s%s, MTU %d", used > 0 ? "; " : "",
 		         fr_vb_path_text(e, rail, path, sizeof(path)), mtu_of(e, rail));
 	}
+}
+
+uint64_t fr_vb_peer_bytes(void)
+{
+	const uint64_t slots = (uint64_t)fr_settings()->ib_slots;
+	const uint64_t slot = fr_settings()->ib_slot + FR_VERBS_PAYLOAD_AT;
+
+	/* An inbox and a staging area, each with a ring of grants behind it. */
+	return 2 * (slots * slot + FR_VERBS_GRANTS * sizeof(struct fr_verbs_grant));
 }

@@ -74,6 +74,11 @@ static void for_rail(struct fr_vb *t, int rail, const char *event, bool is_fatal
 	}
 }
 
+void fr_vb_lose_rail(struct fr_vb *t, int rail, const char *why)
+{
+	for_rail(t, rail, why, true);
+}
+
 static void on_event(struct fr_vb *t, int rail, const struct ibv_async_event *event)
 {
 	struct fr_verbs_device *d = &t->rails[rail].device;

@@ -14,6 +14,7 @@
 
 #include <ferrule/status.h>
 #include "lib/base/call.h"
+#include "lib/transport/verbs/verbs_cm.h"
 #include "lib/transport/verbs/verbs_device.h"
 
 #define FR_VERBS_MAGIC     0x46565232u /* "2RVF" */
@@ -98,6 +99,7 @@ struct fr_verbs_offer_rail {
 	uint32_t gbps_x10;
 	uint32_t inbox_rkey;
 	uint32_t ece_vendor, ece_options;
+	struct fr_verbs_cm_address cm_address; /* with FERRULE_IB_CONNECT=cm */
 	uint32_t qp_num[FR_VERBS_QPS_MAX], psn[FR_VERBS_QPS_MAX];
 	struct fr_gid gids[FR_VERBS_OFFERED];
 };
