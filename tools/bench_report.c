@@ -40,6 +40,14 @@ static void list_transports(struct fr_bench_report *r, const struct fr_bench *b)
 	}
 }
 
+static void describe_joins(struct fr_bench_report *r, const struct fr_bench *b)
+{
+	struct ferrule_comm_report report = {.size = sizeof(report)};
+
+	if (ferrule_comm_report(b->comm, &report) == FERRULE_OK)
+		snprintf(r->joins, sizeof(r->joins), "%s", report.joins);
+}
+
 static void print_job(const struct fr_bench_report *r, const struct introduction *all)
 {
 	const struct fr_bench_options *const o = r->options;
@@ -50,6 +58,7 @@ static void print_job(const struct fr_bench_report *r, const struct introduction
 	       r->n_ranks, r->n_hosts, r->n_hosts == 1 ? "" : "s", r->transports, o->memory,
 	       (long long)o->warmup, (long long)o->iterations, (long long)o->checks,
 	       o->rewrite ? ", send buffers rewritten" : "");
+	printf("# rank 0: %s\n", r->joins);
 	for (int i = 0; i < r->n_ranks && i < MAX_INTRODUCED; i++)
 		printf("#  Rank %2d Pid %6lld on %10s\n", i, (long long)all[i].pid, all[i].host);
 	if (r->n_ranks > MAX_INTRODUCED)
@@ -69,6 +78,7 @@ ferrule_status_t fr_report_job(struct fr_bench_report *r, const struct fr_bench 
 	if (status == FERRULE_OK) {
 		r->n_hosts = count_hosts(all, b->n_ranks);
 		list_transports(r, b);
+		describe_joins(r, b);
 		if (!r->is_silent && !r->options->json)
 			print_job(r, all);
 	}

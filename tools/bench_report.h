@@ -10,6 +10,7 @@ struct fr_bench_report {
 	bool is_silent; /* this is not rank 0 */
 	int n_ranks, n_hosts;
 	char transports[64]; /* "shm", "shm+tcp" */
+	char joins[480];     /* "shm to ranks 1-3, tcp to ranks 4-7" */
 	/* For the lines at the end of a table. */
 	uint64_t n_wrong;
 	double busbw_sum;

@@ -1,7 +1,6 @@
 /* doctor_system.c - what the kernel lets ranks on this host do. */
 #include "tools/doctor.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,8 +20,7 @@
 #define RANK_BYTES (UINT64_C(16) << 20)
 #define MIB        1048576.0
 
-/* First line of a small file, without its newline; false when there is none. */
-static bool read_line(const char *path, char *text, size_t n)
+bool fr_doctor_read_line(const char *path, char *text, size_t n)
 {
 	FILE *const f = fopen(path, "re");
 	if (!f)
@@ -68,14 +66,15 @@ static double cgroup_cpus(void)
 	char text[128];
 	double quota, period;
 
-	if (read_line("/sys/fs/cgroup/cpu.max", text, sizeof(text))) {
+	if (fr_doctor_read_line("/sys/fs/cgroup/cpu.max", text, sizeof(text))) {
 		if (sscanf(text, "%lf %lf", &quota, &period) == 2 && period > 0)
 			return quota / period;
 		return 0; /* "max" */
 	}
 	char period_text[64];
-	if (!read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof(text)) ||
-	    !read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period_text, sizeof(period_text)))
+	if (!fr_doctor_read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, sizeof(text)) ||
+	    !fr_doctor_read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period_text,
+	                         sizeof(period_text)))
 		return 0;
 	quota = atof(text);
 	period = atof(period_text);
@@ -132,9 +131,9 @@ static uint64_t cgroup_memory_left(void)
 {
 	char limit[64], used[64];
 
-	if (!read_line("/sys/fs/cgroup/memory.max", limit, sizeof(limit)) ||
-	    !read_line("/sys/fs/cgroup/memory.current", used, sizeof(used)) || limit[0] < '0' ||
-	    limit[0] > '9')
+	if (!fr_doctor_read_line("/sys/fs/cgroup/memory.max", limit, sizeof(limit)) ||
+	    !fr_doctor_read_line("/sys/fs/cgroup/memory.current", used, sizeof(used)) ||
+	    limit[0] < '0' || limit[0] > '9')
 		return UINT64_MAX;
 	const uint64_t most = strtoull(limit, NULL, 10), now = strtoull(used, NULL, 10);
 	return most > now ? most - now : 0;
@@ -230,7 +229,7 @@ void fr_check_cross_memory(struct fr_doctor *d)
 		              "one process can read another's memory (process_vm_readv)");
 		return;
 	}
-	read_line("/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope));
+	fr_doctor_read_line("/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope));
 	fr_doctor_say(d, FR_VERDICT_WARN, "cross-memory",
 	              "sysctl kernel.yama.ptrace_scope=0, or in a container "
 	              "--cap-add=SYS_PTRACE or a seccomp profile with process_vm_readv",
@@ -243,44 +242,63 @@ void fr_check_huge_pages(struct fr_doctor *d)
 {
 	char enabled[64] = "unknown", reserved[64] = "0";
 
-	read_line("/sys/kernel/mm/transparent_hugepage/enabled", enabled, sizeof(enabled));
-	read_line("/proc/sys/vm/nr_hugepages", reserved, sizeof(reserved));
+	fr_doctor_read_line("/sys/kernel/mm/transparent_hugepage/enabled", enabled,
+	                    sizeof(enabled));
+	fr_doctor_read_line("/proc/sys/vm/nr_hugepages", reserved, sizeof(reserved));
 	const bool is_never = strstr(enabled, "[never]") != NULL;
 	fr_doctor_say(d, is_never ? FR_VERDICT_WARN : FR_VERDICT_OK, "huge pages",
 	              "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
 	              "transparent: %s; reserved: %s (not needed)", enabled, reserved);
 }
 
-static bool has_rdma_device(void)
+/* Does a limit on locked memory not count for this process?  CAP_IPC_LOCK is bit 14. */
+static bool may_lock_anything(void)
 {
-	DIR *const dir = opendir("/sys/class/infiniband");
-	bool is_there = false;
+	char line[128];
+	unsigned long long effective = 0;
+	FILE *const f = fopen("/proc/self/status", "re");
 
-	if (!dir)
+	if (!f)
 		return false;
-	for (struct dirent *e = readdir(dir); e; e = readdir(dir))
-		is_there = is_there || e->d_name[0] != '.';
-	closedir(dir);
-	return is_there;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "CapEff: %llx", &effective) == 1)
+			break;
+	}
+	fclose(f);
+	return effective >> 14 & 1;
 }
 
 void fr_check_memlock(struct fr_doctor *d)
 {
+	struct ferrule_rdma_port port;
 	struct rlimit limit;
-	char text[32] = "unlimited";
+	char text[64] = "unlimited";
 
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
 		return;
-	const bool has_limit = limit.rlim_cur != RLIM_INFINITY;
-	const bool has_rdma = has_rdma_device();
-	if (has_limit)
-		snprintf(text, sizeof(text), "%.0f KiB", (double)limit.rlim_cur / 1024);
-	fr_doctor_say(d, has_limit && has_rdma ? FR_VERDICT_WARN : FR_VERDICT_OK, "memlock",
-	              "'* - memlock unlimited' in /etc/security/limits.d/ferrule.conf, or docker "
-	              "--ulimit memlock=-1",
-	              "limit %s; %s", text,
-	              has_rdma ? "RDMA devices need pinned memory"
-	                       : "no RDMA device here, and shared memory and TCP pin nothing");
+	const bool is_limited = limit.rlim_cur != RLIM_INFINITY && !may_lock_anything();
+	if (limit.rlim_cur != RLIM_INFINITY)
+		snprintf(text, sizeof(text), "%.0f KiB%s", (double)limit.rlim_cur / 1024,
+		         is_limited ? "" : ", which this process may exceed (CAP_IPC_LOCK)");
+	if (!ferrule_rdma_port_at(0, &port)) {
+		fr_doctor_say(
+			d, FR_VERDICT_OK, "memlock", NULL,
+			"limit %s; no RDMA device here, and shared memory and TCP pin nothing",
+			text);
+		return;
+	}
+	/* One peer's worth is the least; with less nothing works. */
+	const enum fr_verdict verdict = !is_limited                        ? FR_VERDICT_OK
+	                                : limit.rlim_cur < port.peer_bytes ? FR_VERDICT_FAIL
+	                                                                   : FR_VERDICT_WARN;
+	fr_doctor_say(
+		d, verdict, "memlock",
+		"'* - memlock unlimited' in /etc/security/limits.d/ferrule.conf, "
+		"LimitMEMLOCK=infinity in the unit of the service that starts ranks (slurmd), "
+		"or docker --ulimit memlock=-1",
+		"limit %s; RDMA locks %.1f MiB for each peer and device context, and what is "
+		"registered",
+		text, (double)port.peer_bytes / MIB);
 }
 
 void fr_check_open_files(struct fr_doctor *d)

@@ -76,7 +76,8 @@ const struct fr_option fr_perf_bw_options[] = {
 	{0, "data_validation", NULL, FR_OPTION_FLAG, FIELD(validate), 0, 0, NULL,
          "compare what arrived last with what was sent"},
 	{0, "timeout", "SECONDS", FR_OPTION_REAL, FIELD(timeout_s), 0.1, 86400, NULL,
-         "longest wait for the other side (default 60)"},
+         "longest wait for the other side (default: for it to come\n"
+         "3600 as the server, 10 as the client; later 60)"},
 	{'F', "CPU-freq", NULL, FR_OPTION_FLAG, FIELD(cpu_freq), 0, 0, NULL,
          "taken and ignored: time is not that of the processor"},
 	{0, "json", NULL, FR_OPTION_FLAG, FIELD(json), 0, 0, NULL,
@@ -198,7 +199,7 @@ int fr_perf_options_apply(const struct fr_usage *usage, const struct fr_perf_opt
 
 	if (status != FR_PERF_EXIT_OK)
 		return status;
-	ferrule_perf_defaults(&p, test, op_of(o->op));
+	ferrule_perf_defaults(&p, sizeof(p), test, op_of(o->op));
 	const bool by_contract = o->via ? strcmp(o->via, "contract") == 0 : !is_verbs;
 	p.via = by_contract ? FERRULE_PERF_VIA_CONTRACT : FERRULE_PERF_VIA_VERBS;
 	p.transport = by_contract ? (is_verbs ? "verbs" : o->transport) : NULL;
@@ -210,7 +211,7 @@ int fr_perf_options_apply(const struct fr_usage *usage, const struct fr_perf_opt
 	p.duration_s = o->duration_s;
 	p.margin_s = o->margin_s;
 	if (o->timeout_s > 0)
-		p.timeout_s = o->timeout_s;
+		p.timeout_s = p.wait_s = o->timeout_s;
 	p.is_bidirectional = o->is_bidirectional;
 	p.use_events = o->use_events;
 	p.use_rdma_cm = o->use_rdma_cm;

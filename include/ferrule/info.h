@@ -64,6 +64,26 @@ struct ferrule_gdr_info {
  * reason says why.  Opens the CUDA driver and every RDMA device. */
 bool ferrule_gdr_at(int i, struct ferrule_gdr_info *out);
 
+/* A port of an RDMA device that FERRULE_IB_HCA allows, as the verbs transport sees it. */
+struct ferrule_rdma_port {
+	char device[64]; /* "mlx5_0" */
+	int port;
+	bool is_usable, is_active;
+	bool is_ethernet;    /* RoCE; else InfiniBand */
+	bool is_software;    /* Soft-RoCE: the kernel plays the device */
+	char why[400];       /* why not; "" when usable */
+	double gbps;         /* link speed, 0 when unknown */
+	int mtu;             /* active, bytes */
+	int numa_node;       /* -1 when unknown */
+	int numa_distance;   /* from this process's cores; 0: the same node, higher is farther */
+	char first_gid[64];  /* "10.0.0.1 (v2, index 3)": the one that is tried first */
+	char gids[800];      /* all that can be used, best first, comma-separated */
+	uint64_t peer_bytes; /* memory that is locked for each peer, beyond what users register */
+};
+/* ferrule_rdma_port_at - the i-th port, the best first, false past the last.  When there is none at
+ * all, why says so.  Opens the device. */
+bool ferrule_rdma_port_at(int i, struct ferrule_rdma_port *out);
+
 /* The host as hwloc sees it, and the instruction set kernels use. */
 struct ferrule_host_info {
 	char cpu[96];

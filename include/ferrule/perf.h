@@ -7,7 +7,7 @@
  * message sizes, both in the same order.
  *
  *     struct ferrule_perf_params params;
- *     ferrule_perf_defaults(&params, FERRULE_PERF_BW, FERRULE_PERF_WRITE);
+ *     ferrule_perf_defaults(&params, sizeof(params), FERRULE_PERF_BW, FERRULE_PERF_WRITE);
  *     params.host = "192.168.7.2";
  *     ferrule_perf_t perf;
  *     ferrule_perf_open(&params, &perf);
@@ -83,7 +83,7 @@ struct ferrule_perf_params {
 	int rx_depth;          /* receives posted a queue pair; default 512 */
 	int post_list;         /* messages a call that posts them; default 1; BW only */
 	int cq_moderation;     /* messages a completion; -1: 100, above 8 KiB 1; BW only */
-	int inline_bytes;      /* largest message inside the request; -1: 220, SEND 236 */
+	int inline_bytes;      /* largest message inside the request; -1: 0, LAT 220 or 236 */
 	bool is_bidirectional; /* * both sides send; BW only; not READ */
 	bool use_events;       /* sleep until a completion comes instead of polling */
 	bool use_rdma_cm;      /* * queue pairs are connected by librdmacm */
@@ -97,9 +97,10 @@ struct ferrule_perf_params {
 	double timeout_s;      /* longest wait for anything later; default 60 */
 };
 
-/* ferrule_perf_defaults - fills *params with the defaults of this test and operation. */
-void ferrule_perf_defaults(struct ferrule_perf_params *params, ferrule_perf_test_t test,
-                           ferrule_perf_op_t op);
+/* ferrule_perf_defaults - fills the `size` bytes of *params, sizeof(*params), with the defaults of
+ * this test and operation. */
+void ferrule_perf_defaults(struct ferrule_perf_params *params, size_t size,
+                           ferrule_perf_test_t test, ferrule_perf_op_t op);
 
 /* An open measurement. */
 typedef struct ferrule_perf *ferrule_perf_t;

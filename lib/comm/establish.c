@@ -11,6 +11,7 @@
 #include "lib/base/settings.h"
 #include "lib/comm/card_wire.h"
 #include "lib/comm/probe.h"
+#include "lib/comm/prove.h"
 #include "lib/comm/report.h"
 #include "lib/exec/exec.h"
 #include "lib/transport/transport.h"
@@ -365,6 +366,48 @@ static ferrule_status_t join(const struct fr_founding *f, struct ferrule_comm *c
 	return status;
 }
 
+/* Undoes a join, for another one. */
+static void part(struct ferrule_comm *c)
+{
+	fr_exec_destroy(c->exec);
+	c->exec = NULL;
+	for (int t = 0; t < c->n_transports; t++) {
+		c->transports[t]->ops->close(c->transports[t]);
+		c->transports[t] = NULL;
+	}
+	c->n_transports = 0;
+	memset(c->eps, 0, (size_t)c->n_ranks * sizeof(struct fr_ep *));
+	/* Nothing of the first time fits the second one. */
+	c->comm_id = ~c->comm_id;
+}
+
+/* Has any rank a transport that may turn out not to work?  The same on all ranks. */
+static bool has_doubts(const struct ferrule_comm *c)
+{
+	for (int r = 0; r < c->n_ranks; r++)
+		for (int i = 0; i < c->places[r].n_transports; i++)
+			if (fr_transports[c->places[r].transports[i]]->prove)
+				return true;
+	return false;
+}
+
+/* Joins, and does without what turns out not to carry data. */
+static ferrule_status_t join_by_what_works(const struct fr_founding *f, struct ferrule_comm *c)
+{
+	bool is_shorter = has_doubts(c);
+	ferrule_status_t status = join(f, c);
+
+	/* Ends: each time round there is a transport less. */
+	while (status == FERRULE_OK && is_shorter) {
+		status = fr_prove(f->exchange, c, f->deadline_ns, &is_shorter);
+		if (status == FERRULE_OK && is_shorter) {
+			part(c);
+			status = join(f, c);
+		}
+	}
+	return status;
+}
+
 ferrule_status_t fr_establish(const struct fr_founding *f, struct ferrule_comm **out)
 {
 	const bool is_child = f->exchange->parent != NULL;
@@ -381,11 +424,14 @@ ferrule_status_t fr_establish(const struct fr_founding *f, struct ferrule_comm *
 		if (status == FERRULE_OK)
 			status = meet(f, c);
 	}
+	/* A child has what its parent found out. */
+	const bool probes = !is_child && c->n_ranks > 1 && fr_settings()->probe;
+
 	if (status == FERRULE_OK) {
 		settle_places(c);
-		status = join(f, c);
+		status = probes ? join_by_what_works(f, c) : join(f, c);
 	}
-	if (status == FERRULE_OK && !is_child && c->n_ranks > 1 && fr_settings()->probe)
+	if (status == FERRULE_OK && probes)
 		status = fr_probe(f->exchange, c);
 	if (status != FERRULE_OK) {
 		fr_comm_destroy(c);

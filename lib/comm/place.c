@@ -95,6 +95,8 @@ static void fill_transports(struct fr_card *card, const char *list, const char *
 	for (int i = 0; i < n; i++) {
 		const struct fr_transport_ops *ops = fr_transports[indices[i]];
 
+		if (ops->only_when_named && !list[0])
+			continue;
 		if (ops->usable(why, sizeof(why)))
 			append_name(card->transports, sizeof(card->transports), ops->name);
 		else

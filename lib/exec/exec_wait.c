@@ -247,7 +247,7 @@ void fr_wait_rest(struct fr_exec *x, const struct fr_waiting *w)
 
 	if (w->polls < x->spin_polls)
 		fr_cpu_relax();
-	else if (w->waited_ns < NAP_AFTER_NS || !t)
+	else if (!t || w->waited_ns < (t->ops->nap_after_ns ? t->ops->nap_after_ns : NAP_AFTER_NS))
 		sched_yield();
 	else
 		t->ops->nap(t, w->waited_ns < LONG_NAP_AFTER_NS ? NAP_NS : LONG_NAP_NS);

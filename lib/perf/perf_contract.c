@@ -17,10 +17,15 @@
 #include "lib/base/error.h"
 #include "lib/base/parse.h"
 #include "lib/base/settings.h"
+#include "lib/mem/region.h"
 #include "lib/perf/perf_internal.h"
 #include "lib/transport/transport.h"
 
-#define ROUND      256 /* messages between two words about going on */
+/* Between two words about going on: so many messages, and no more bytes. */
+#define ROUND_MAX   256
+#define ROUND_BYTES (UINT64_C(16) << 20)
+/* A look at a transport may cost a system call by itself. */
+#define IDLE_LOOKS 512
 #define HOST_BYTES 40
 #define PAGE_BYTES 4096
 
@@ -144,6 +149,20 @@ static ferrule_status_t join(struct contract *c, const struct fr_transport_param
 	return FERRULE_OK;
 }
 
+/* Tells the transport of memory that is not its own, so that it can be moved in place. */
+static ferrule_status_t make_known(struct contract *c)
+{
+	const struct fr_mem_block block = {
+		.base = c->memory.base, .bytes = c->memory.bytes, .device = -1, .dmabuf_fd = -1};
+	char why[256] = "";
+
+	if (c->ops->mem_register == NULL || c->memory.gpu >= 0)
+		return FERRULE_OK;
+	const ferrule_status_t status = c->ops->mem_register(c->t, &block, why, sizeof(why));
+
+	return status == FERRULE_OK ? FERRULE_OK : fr_error(status, "%s: %s", c->ops->name, why);
+}
+
 /* Memory that the transport can reach in place, where it has such. */
 static ferrule_status_t get_memory(struct contract *c)
 {
@@ -166,7 +185,7 @@ static ferrule_status_t get_memory(struct contract *c)
 		return status;
 	c->word = fr_perf_memory_out(&c->memory, 1);
 	c->memory.n_lanes = 1;
-	return FERRULE_OK;
+	return make_known(c);
 }
 
 static ferrule_status_t contract_open(struct ferrule_perf *perf)
@@ -205,10 +224,11 @@ static void contract_close(struct ferrule_perf *perf)
 		return;
 	if (c->allocated != NULL)
 		c->ops->mem_free(c->t, c->allocated);
-	else
-		fr_perf_memory_close(&c->memory);
 	if (c->t != NULL)
 		c->ops->close(c->t);
+	/* What the transport knows of must be there until it is closed. */
+	if (c->allocated == NULL)
+		fr_perf_memory_close(&c->memory);
 	fr_wipe(c->key, sizeof(c->key));
 	free(c);
 	perf->engine_state = NULL;
@@ -227,7 +247,7 @@ static inline ferrule_status_t wait_more(struct contract *c)
 {
 	struct fr_perf_watch *w = &c->perf->watch;
 
-	if (++w->n_idle % FR_PERF_IDLE_LOOKS != 0)
+	if (++w->n_idle % IDLE_LOOKS != 0)
 		return FERRULE_OK;
 	if (!fr_perf_watch_look(w))
 		return w->status;
@@ -303,9 +323,13 @@ static ferrule_status_t settle(struct contract *c, uint64_t base)
 
 /* ---- rounds ---- */
 
-static inline uint64_t round_length(const struct ferrule_perf *perf)
+static inline uint64_t round_length(const struct ferrule_perf *perf, uint64_t bytes)
 {
-	return perf->params.duration_s > 0 ? ROUND : perf->params.iterations;
+	const uint64_t fits = ROUND_BYTES / bytes + 1;
+
+	if (perf->params.duration_s <= 0)
+		return perf->params.iterations;
+	return fits < ROUND_MAX ? fits : ROUND_MAX;
 }
 
 /* The client decides whether there is another round, the server hears it. */
@@ -328,10 +352,25 @@ static ferrule_status_t ask_on(struct contract *c, bool *goes_on)
 
 /* ---- latency ---- */
 
+/* As the executor does: the next message's place is told before anything is sent that the peer
+ * answers, so that the answer can be written there. */
+static inline void post_next(struct contract *c, uint64_t bytes)
+{
+	const struct fr_message m = {
+		.call = &c->call,
+		.bytes = bytes,
+		.memory = fr_perf_memory_in(&c->memory, 0),
+	};
+
+	if (c->ep->ops->recv_post)
+		c->ep->ops->recv_post(c->ep, &m);
+}
+
 /* One trip of the client; the clock is read while the message is on its way, where that costs
  * nothing. */
 static inline ferrule_status_t ping(struct contract *c, uint64_t bytes, uint64_t *sent_ns)
 {
+	post_next(c, bytes);
 	const ferrule_status_t status = send_message(c, fr_perf_memory_out(&c->memory, 0), bytes);
 
 	*sent_ns = fr_clock_ns();
@@ -353,7 +392,7 @@ static ferrule_status_t lat_client(struct contract *c, uint64_t bytes)
 		uint64_t before, now;
 		/* A time is from one departure to the next: n times take n + 1 trips. */
 		status = ping(c, bytes, &before);
-		for (uint64_t i = 0; i < round_length(perf) && status == FERRULE_OK; i++) {
+		for (uint64_t i = 0; i < round_length(perf, bytes) && status == FERRULE_OK; i++) {
 			status = ping(c, bytes, &now);
 			if (before >= window.from_ns && now <= window.to_ns)
 				fr_perf_samples_add(&perf->samples, now - before);
@@ -373,12 +412,16 @@ static ferrule_status_t lat_client(struct contract *c, uint64_t bytes)
 
 static ferrule_status_t lat_server(struct contract *c, uint64_t bytes)
 {
+	const uint64_t n = round_length(c->perf, bytes) + 1;
 	ferrule_status_t status = FERRULE_OK;
 	bool goes_on = true;
 
 	while (goes_on) {
-		for (uint64_t i = 0; i < round_length(c->perf) + 1; i++) {
+		post_next(c, bytes);
+		for (uint64_t i = 0; i < n; i++) {
 			status = receive_message(c, fr_perf_memory_in(&c->memory, 0), bytes);
+			if (i + 1 < n)
+				post_next(c, bytes);
 			if (status == FERRULE_OK)
 				status = send_message(c, fr_perf_memory_out(&c->memory, 0), bytes);
 			if (status != FERRULE_OK)
@@ -418,10 +461,10 @@ static inline void open_mark(struct ferrule_perf *perf, uint64_t n, uint64_t now
 
 /* One round; the clock is read once a group. */
 static ferrule_status_t bw_round(struct contract *c, uint64_t bytes, uint64_t base,
-                                 struct fr_perf_window *window)
+                                 uint64_t *n_sent, struct fr_perf_tally *tally)
 {
 	struct ferrule_perf *perf = c->perf;
-	const uint64_t n = round_length(perf);
+	const uint64_t n = round_length(perf, bytes);
 	const uint64_t group = (uint64_t)fr_perf_moderation(&perf->params, bytes);
 	unsigned char *out = fr_perf_memory_out(&c->memory, 0);
 
@@ -430,75 +473,60 @@ static ferrule_status_t bw_round(struct contract *c, uint64_t bytes, uint64_t ba
 			const uint64_t now = fr_clock_ns();
 			close_marks(c, base, bytes, now);
 			open_mark(perf, n - i < group ? n - i : group, now);
+			fr_perf_tally_look(tally, now, *n_sent);
 		}
 		const ferrule_status_t status = send_message(c, out, bytes);
 		if (status != FERRULE_OK)
 			return status;
+		(*n_sent)++;
 	}
-	(void)window;
 	return FERRULE_OK;
 }
 
 static ferrule_status_t bw_client(struct contract *c, uint64_t bytes)
 {
 	struct ferrule_perf *perf = c->perf;
-	struct fr_perf_window window;
-	const uint64_t base = c->ep->ops->send_reusable(c->ep), begin = fr_clock_ns();
-	uint64_t n = 0, now = begin, first_ns = 0, n_first = 0, last_ns = begin, n_last = 0;
+	struct fr_perf_tally tally;
+	const uint64_t base = c->ep->ops->send_reusable(c->ep);
+	uint64_t n_sent = 0;
 	ferrule_status_t status = FERRULE_OK;
 	bool goes_on = true;
 
 	c->n_sent_bytes = c->done_bytes = 0;
 	c->n_done_marks = 0;
-	fr_perf_window_open(&perf->params, begin, &window);
-	while (goes_on) {
-		if (first_ns == 0 && now >= window.from_ns) {
-			first_ns = now;
-			n_first = n;
-		}
-		status = bw_round(c, bytes, base, &window);
-		n += round_length(perf);
-		now = fr_clock_ns();
-		if (now <= window.to_ns) {
-			last_ns = now;
-			n_last = n;
-		}
-		goes_on = now < window.end_ns;
+	fr_perf_tally_open(&perf->params, fr_clock_ns(), &tally);
+	while (goes_on && status == FERRULE_OK) {
+		status = bw_round(c, bytes, base, &n_sent, &tally);
+		goes_on = fr_clock_ns() < tally.window.end_ns;
 		if (status == FERRULE_OK)
 			status = ask_on(c, &goes_on);
-		if (status != FERRULE_OK)
-			return status;
 	}
 	/* What is copied is not yet there: the server says when the last byte is. */
-	status = settle(c, base);
+	if (status == FERRULE_OK)
+		status = settle(c, base);
 	if (status == FERRULE_OK)
 		status = receive_message(c, c->word, 1);
 	if (status != FERRULE_OK)
 		return status;
-	now = fr_clock_ns();
+	const uint64_t now = fr_clock_ns();
 	close_marks(c, base, bytes, now);
-	if (perf->params.duration_s <= 0)
-		last_ns = now;
-	perf->outcome.n_messages = n_last - n_first;
-	perf->outcome.ns = last_ns - first_ns;
+	fr_perf_tally_look(&tally, now, n_sent);
+	fr_perf_tally_close(&tally, &perf->outcome);
 	return FERRULE_OK;
 }
 
 static ferrule_status_t bw_server(struct contract *c, uint64_t bytes)
 {
-	const uint64_t n = round_length(c->perf);
+	const uint64_t n = round_length(c->perf, bytes);
 	unsigned char *in = fr_perf_memory_in(&c->memory, 0);
-	const struct fr_message m = {.call = &c->call, .bytes = bytes, .memory = in};
 	ferrule_status_t status = FERRULE_OK;
 	bool goes_on = true;
 
 	while (goes_on) {
 		uint64_t n_posted = 0;
 		for (uint64_t i = 0; i < n; i++) {
-			/* As the executor does: early enough that the sender can write in place. */
-			for (; c->ep->ops->recv_post && n_posted < n && n_posted < i + FR_POSTS_MAX;
-			     n_posted++)
-				c->ep->ops->recv_post(c->ep, &m);
+			for (; n_posted < n && n_posted < i + FR_POSTS_MAX; n_posted++)
+				post_next(c, bytes);
 			status = receive_message(c, in, bytes);
 			if (status != FERRULE_OK)
 				return status;

@@ -265,7 +265,7 @@ bool fr_perf_watch_look(struct fr_perf_watch *w)
 {
 	const uint64_t now = fr_clock_ns();
 
-	if (w->n_idle == FR_PERF_IDLE_LOOKS)
+	if (w->n_idle <= FR_PERF_IDLE_LOOKS)
 		w->since_ns = now;
 	if (now - w->looked_ns < LOOK_EVERY_NS) {
 		/* Where there are more pollers than cores, somebody else must get on. */

@@ -78,6 +78,30 @@ struct fr_perf_window {
 };
 void fr_perf_window_open(const struct ferrule_perf_params *p, uint64_t now_ns,
                          struct fr_perf_window *out);
+
+/* How many messages were done when: from the first look inside the window to the last. */
+struct fr_perf_tally {
+	struct fr_perf_window window;
+	bool is_counting;
+	uint64_t first_ns, last_ns, n_first, n_last;
+};
+void fr_perf_tally_open(const struct ferrule_perf_params *p, uint64_t now_ns,
+                        struct fr_perf_tally *out);
+/* fr_perf_tally_look - in the measured loop: n_done messages are done now. */
+static inline void fr_perf_tally_look(struct fr_perf_tally *t, uint64_t now_ns, uint64_t n_done)
+{
+	if (!t->is_counting && now_ns >= t->window.from_ns) {
+		t->is_counting = true;
+		t->first_ns = now_ns;
+		t->n_first = n_done;
+	}
+	if (now_ns <= t->window.to_ns) {
+		t->last_ns = now_ns;
+		t->n_last = n_done;
+	}
+}
+void fr_perf_tally_close(const struct fr_perf_tally *t, struct fr_perf_outcome *out);
+
 /* fr_perf_await_done - for a side that has nothing to do: until the other one is done, at most as
  * long as that could take on the slowest of paths. */
 ferrule_status_t fr_perf_await_done(struct ferrule_perf *perf, uint64_t bytes);

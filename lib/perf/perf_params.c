@@ -16,13 +16,13 @@ static const char *const test_names[] = {"bw", "lat"};
 static const char *const op_names[] = {"write", "write_imm", "read", "send"};
 static const char *const via_names[] = {"verbs", "contract"};
 
-void ferrule_perf_defaults(struct ferrule_perf_params *params, ferrule_perf_test_t test,
-                           ferrule_perf_op_t op)
+void ferrule_perf_defaults(struct ferrule_perf_params *params, size_t size,
+                           ferrule_perf_test_t test, ferrule_perf_op_t op)
 {
 	const bool is_bw = test == FERRULE_PERF_BW;
 
-	*params = (struct ferrule_perf_params){
-		.size = sizeof(*params),
+	const struct ferrule_perf_params defaults = {
+		.size = size,
 		.test = test,
 		.op = op,
 		.port = "18515",
@@ -44,6 +44,9 @@ void ferrule_perf_defaults(struct ferrule_perf_params *params, ferrule_perf_test
 		.gpu = -1,
 		.timeout_s = 60,
 	};
+
+	/* A program that was built when there were fewer members has no room for the others. */
+	memcpy(params, &defaults, size < sizeof(defaults) ? size : sizeof(defaults));
 }
 
 int fr_perf_moderation(const struct ferrule_perf_params *p, uint64_t bytes)
@@ -246,4 +249,20 @@ void fr_perf_window_open(const struct ferrule_perf_params *p, uint64_t now_ns,
 	out->from_ns = now_ns + margin;
 	out->to_ns = now_ns + duration - margin;
 	out->end_ns = now_ns + duration;
+}
+
+void fr_perf_tally_open(const struct ferrule_perf_params *p, uint64_t now_ns,
+                        struct fr_perf_tally *out)
+{
+	*out = (struct fr_perf_tally){.first_ns = now_ns, .last_ns = now_ns};
+	fr_perf_window_open(p, now_ns, &out->window);
+	out->is_counting = out->window.from_ns <= now_ns;
+}
+
+void fr_perf_tally_close(const struct fr_perf_tally *t, struct fr_perf_outcome *out)
+{
+	const bool has_counted = t->last_ns > t->first_ns;
+
+	out->n_messages = has_counted ? t->n_last - t->n_first : 0;
+	out->ns = has_counted ? t->last_ns - t->first_ns : 0;
 }

@@ -1,15 +1,16 @@
 /*
  * perf_verbs_bw.c - bandwidth: as many messages under way as the window holds.
  *
- * The clock is read once a turn that found a completion: what is posted in the same turn is
- * posted at that time.
+ * The clock is read once a turn that found a completion, and what is posted in the same turn is
+ * posted at that time; while the window is filled, it is read every few groups.
  */
 #include "config.h"
 
 #include "lib/base/clock.h"
 #include "lib/perf/perf_verbs.h"
 
-#define POLL_BATCH 16
+#define POLL_BATCH  16
+#define STALE_AFTER 8 /* groups posted since the clock was read */
 
 struct bw {
 	struct ferrule_perf *perf;
@@ -17,23 +18,27 @@ struct bw {
 	unsigned moderation; /* messages a completion */
 	int tx_depth, post_list;
 	uint64_t now_ns;
+	unsigned n_groups;           /* posted since then */
 	uint64_t n_done, n_received; /* of all queue pairs */
 	int n_unfinished;            /* queue pairs that have not sent everything */
 	bool has_told;               /* the other side knows that we have */
-	/* The part that counts: from the first completion in it to the last. */
-	struct fr_perf_window window;
-	bool is_counting;
-	uint64_t first_ns, last_ns, n_first, n_last;
+	struct fr_perf_tally tally;
 };
 
 /* ---- posting ---- */
 
 /* A mark for the group of messages that begins now; they stop when the room for them is full. */
-static unsigned begin_mark(struct ferrule_perf *perf, uint64_t now_ns)
+static unsigned begin_mark(struct bw *b)
 {
+	struct ferrule_perf *perf = b->perf;
+
 	if (perf->n_marks >= perf->marks_max)
 		return FR_PERF_NO_MARK;
-	perf->marks[perf->n_marks].posted_ns = now_ns;
+	if (b->n_groups++ == STALE_AFTER) {
+		b->now_ns = fr_clock_ns();
+		b->n_groups = 0;
+	}
+	perf->marks[perf->n_marks].posted_ns = b->now_ns;
 	return (unsigned)perf->n_marks++;
 }
 
@@ -41,7 +46,7 @@ static unsigned begin_mark(struct ferrule_perf *perf, uint64_t now_ns)
 static inline void stage(struct bw *b, struct fr_perf_lane *lane, struct ibv_send_wr *wr)
 {
 	if (lane->n_group++ == 0)
-		lane->mark = begin_mark(b->perf, b->now_ns);
+		lane->mark = begin_mark(b);
 	lane->n_posted++;
 	if (lane->n_group < b->moderation && lane->n_posted < lane->n_target) {
 		wr->send_flags &= ~(unsigned)IBV_SEND_SIGNALED;
@@ -106,7 +111,7 @@ static inline ferrule_status_t take(struct bw *b, const struct ibv_wc *wc)
 /* Duration is over: no more messages than it takes to have the posted ones completed. */
 static void stop_posting(struct bw *b)
 {
-	b->window.end_ns = UINT64_MAX;
+	b->tally.window.end_ns = UINT64_MAX;
 	for (int i = 0; i < b->e->n_lanes; i++) {
 		struct fr_perf_lane *lane = &b->e->lanes[i];
 		lane->n_target = lane->n_posted + (lane->n_group > 0);
@@ -116,16 +121,8 @@ static void stop_posting(struct bw *b)
 
 static inline void count(struct bw *b)
 {
-	if (!b->is_counting && b->now_ns >= b->window.from_ns) {
-		b->is_counting = true;
-		b->first_ns = b->now_ns;
-		b->n_first = b->n_done;
-	}
-	if (b->now_ns <= b->window.to_ns) {
-		b->last_ns = b->now_ns;
-		b->n_last = b->n_done;
-	}
-	if (b->now_ns >= b->window.end_ns)
+	fr_perf_tally_look(&b->tally, b->now_ns, b->n_done);
+	if (b->now_ns >= b->tally.window.end_ns)
 		stop_posting(b);
 }
 
@@ -154,6 +151,7 @@ static inline bool turn(struct bw *b, ferrule_status_t *status)
 	}
 	fr_perf_has_moved(w);
 	b->now_ns = fr_clock_ns();
+	b->n_groups = 0;
 	for (int i = 0; i < n; i++) {
 		*status = take(b, &wc[i]);
 		if (*status != FERRULE_OK)
@@ -202,15 +200,9 @@ ferrule_status_t fr_perf_verbs_bw(struct ferrule_perf *perf, uint64_t bytes)
 		.now_ns = fr_clock_ns(),
 	};
 
-	fr_perf_window_open(&perf->params, b.now_ns, &b.window);
-	b.first_ns = b.last_ns = b.now_ns;
-	b.is_counting = b.window.from_ns <= b.now_ns;
+	fr_perf_tally_open(&perf->params, b.now_ns, &b.tally);
 	const ferrule_status_t status = loop(&b);
-	if (status != FERRULE_OK)
-		return status;
-	perf->outcome = (struct fr_perf_outcome){
-		.n_messages = b.n_last - b.n_first,
-		.ns = b.last_ns - b.first_ns,
-	};
-	return FERRULE_OK;
+	if (status == FERRULE_OK)
+		fr_perf_tally_close(&b.tally, &perf->outcome);
+	return status;
 }

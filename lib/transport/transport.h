@@ -197,8 +197,13 @@ struct fr_transport_report {
 
 struct fr_transport_ops {
 	const char *name;
-	const char *summary; /* one line for ferrule info */
-	size_t board_bytes;  /* the largest publication its board can carry; 0: it has no board */
+	const char *summary;  /* one line for ferrule info */
+	size_t board_bytes;   /* the largest publication its board can carry; 0: it has no board */
+	bool only_when_named; /* not even looked at unless a list of transports names it */
+	/* How long a wait spins and yields before it naps; 0: the default of some milliseconds.
+	 * Short where a nap ends with what it waits for, and where a spinning rank takes the
+	 * processor from whoever brings that. */
+	uint64_t nap_after_ns;
 	/* usable - can this transport work in this process at all?  Writes the reason when not. */
 	bool (*usable)(char *why, size_t why_bytes);
 	/* reaches - can it join two ranks, knowing only whether they share a host? */
@@ -219,6 +224,14 @@ struct fr_transport_ops {
 	ferrule_status_t (*connect)(struct fr_transport *t, const bool *wanted,
 	                            const unsigned char *addresses, uint64_t deadline_ns, char *why,
 	                            size_t why_bytes);
+	/*
+	 * prove - optional (NULL: a peer that is connected is reached).  Makes sure that data gets
+	 * through to the connected peers with wanted[r]; the other ends do the same.  Blocks, at
+	 * most until the deadline.  OK; FERRULE_ERR_FABRIC when it does not, with the first such
+	 * peer in *failed_out and the reason in `why`; or another fault of an endpoint, likewise.
+	 */
+	ferrule_status_t (*prove)(struct fr_transport *t, const bool *wanted, uint64_t deadline_ns,
+	                          int *failed_out, char *why, size_t why_bytes);
 	/* ep - the endpoint to a rank that was wanted. */
 	struct fr_ep *(*ep)(struct fr_transport *t, int peer);
 	/* board - the board, or NULL. */

@@ -233,7 +233,7 @@ static void bad_creations(struct t_job_rank *r)
 	o.transport = "pigeon";
 	t_fails(r, ferrule_comm_create_from_env(&o, &c), FERRULE_ERR_ARGUMENT);
 	t_check(r, strstr(ferrule_comm_error_text(NULL), "pigeon") != NULL);
-	t_check(r, strstr(ferrule_comm_error_text(NULL), "shm,tcp") != NULL);
+	t_check(r, strstr(ferrule_comm_error_text(NULL), "shm,verbs,tcp,ucx") != NULL);
 	o.transport = NULL;
 	o.thread_mode = (enum ferrule_thread_mode)5;
 	t_fails(r, ferrule_comm_create_from_env(&o, &c), FERRULE_ERR_ARGUMENT);
@@ -275,7 +275,8 @@ static int refused_rank(int rank, int n, void *arg)
 static void test_refused_creations(void)
 {
 	static const struct refusal refusals[] = {
-		{"FERRULE_TRANSPORT", "shm,pigeon", -1, FERRULE_ERR_SETTING, "pigeon", "shm,tcp"},
+		{"FERRULE_TRANSPORT", "shm,pigeon", -1, FERRULE_ERR_SETTING, "pigeon",
+	         "shm,verbs,tcp,ucx"},
 		{"FERRULE_ALGO", "allreduce", -1, FERRULE_ERR_SETTING, "FERRULE_ALGO",
 	         "COLLECTIVE=ALGORITHM"},
 		{"FERRULE_ALGO", "allreduce=magic", -1, FERRULE_ERR_SETTING, "magic", "ring"},

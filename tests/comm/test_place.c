@@ -40,7 +40,7 @@ static void test_lists_are_checked(void)
 	                FERRULE_ERR_SETTING);
 	CU_ASSERT_EQUAL(fr_transport_list_check("shm ", "FERRULE_TRANSPORT"), FERRULE_ERR_SETTING);
 	CU_ASSERT_PTR_NOT_NULL(strstr(fr_error_text(), "FERRULE_TRANSPORT"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(fr_error_text(), "shm,tcp"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(fr_error_text(), "shm,verbs,tcp,ucx"));
 	CU_ASSERT_EQUAL(fr_transport_list_check("sh", "x"), FERRULE_ERR_SETTING);
 	memset(longer, 'x', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
@@ -160,6 +160,17 @@ static void test_a_card_without_transports_says_so(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(card.text, "none"));
 }
 
+/* Looking at some transports has a price, so an empty list leaves them out. */
+static void test_some_transports_want_to_be_named(void)
+{
+	struct fr_card card;
+
+	fr_card_fill(&card, "", "FERRULE_TRANSPORT");
+	CU_ASSERT_EQUAL(card.status, FERRULE_OK);
+	CU_ASSERT_PTR_NULL(strstr(card.transports, "ucx"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(card.transports, "tcp"));
+}
+
 int main(void)
 {
 	static const struct t_case cases[] = {
@@ -169,6 +180,7 @@ int main(void)
 		{"cores are counted together", test_cores_are_counted_together},
 		{"both ends choose the same", test_both_ends_choose_the_same},
 		{"a card without transports says so", test_a_card_without_transports_says_so},
+		{"some transports want to be named", test_some_transports_want_to_be_named},
 		{NULL, NULL},
 	};
 

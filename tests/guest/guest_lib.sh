@@ -48,13 +48,14 @@ fi
 # check WHAT COMMAND... - counts whether the command succeeds; shows the last output if not.
 check() {
 	what=$1
+	began=$(date +%s%N)
 	shift
 	if "$@"; then
 		passed=$((passed + 1))
-		echo "ok    $what"
+		echo "ok    $what ($((($(date +%s%N) - began) / 1000000)) ms)"
 	else
 		failed=$((failed + 1))
-		echo "FAIL  $what"
+		echo "FAIL  $what ($((($(date +%s%N) - began) / 1000000)) ms)"
 		head -n 40 "$work/out" 2>/dev/null | cut -c 1-300 | sed 's/^/      /'
 	fi
 }

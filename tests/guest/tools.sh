@@ -35,16 +35,16 @@ header() {
 	sed -n 's/\[[^]]*\]//g; s/^ *#bytes */#bytes /p' $work/out | tr -s ' \t' '  ' | sed 's/ $//'
 }
 
-# less_than A B - as numbers; something that is no number is not less.
-less_than() {
-	awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 > 0 && b + 0 > 0 && a + 0 < b + 0) }'
+# is_positive NUMBER
+is_positive() {
+	awk -v a="$1" 'BEGIN { exit !(a + 0 > 0) }'
 }
 
 for op in write send read write_imm; do
 	check "lat --op $op" pair 30 ./ferrule lat --op $op -d rxe0 -x 1 -s 8 -n 300
-	check "... gives a time" less_than 0 "1$(figure 5)"
+	check "... gives a time" is_positive "$(figure 5)"
 	check "bw --op $op" pair 30 ./ferrule bw --op $op -d rxe0 -x 1 -s 65536 -n 200
-	check "... gives a bandwidth" less_than 1 "$(figure 4)"
+	check "... gives a bandwidth" is_positive "$(figure 4)"
 done
 
 for tool in lat bw; do
@@ -62,6 +62,6 @@ check "for a second" pair 30 ./ferrule bw -D 1 -d rxe0 -x 1 -s 65536
 check "the transport's contract" pair 30 ./ferrule lat --via contract -d rxe0 -x 1 -s 8 -n 300
 check "JSON" pair 30 ./ferrule lat --json -d rxe0 -x 1 -s 8 -n 300
 check "... with perftest's keys" prints '"t_typical"'
-check "no such device" gives 2 30 ./ferrule lat -d rxe9 127.0.0.1
+check "no such device" gives 2 30 ./ferrule lat --local -d rxe9
 check "... is told" prints 'rxe9'
 finish guest/tools

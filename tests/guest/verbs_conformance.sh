@@ -1,7 +1,7 @@
 #!/bin/sh
-# Every transport's suite, and every collective, over Soft-RoCE.
+# Every transport's suite over Soft-RoCE.
 . "$srcdir/tests/guest/guest_lib.sh"
-enter_guest -t 280
+enter_guest -t 290
 
 guest_one_device || exit 1
 export FERRULE_IB_HCA=rxe0
@@ -13,7 +13,7 @@ held() {
 
 before=$(held)
 if [ -x tests/transport/test_verbs ]; then
-	timeout -k 5 150 tests/transport/test_verbs >$work/out 2>&1
+	T_CASE_SECONDS=160 timeout -k 5 260 tests/transport/test_verbs >$work/out 2>&1
 	status=$?
 	grep -E '^(ok|FAIL|skip|      )' $work/out
 	# "suite: N passed, N failed, N skipped"
@@ -25,10 +25,5 @@ else
 	skip "the transports' suite" "built without CUnit"
 fi
 
-for n in 2 3 4 8; do
-	check "every collective on $n ranks" gives 0 100 ./ferrule bench all -N $n \
-		--transport verbs -b 8 -e 64K -f 8 -n 2 -w 0 -c 1
-	check "... is exact" prints '^# Out of bounds values : 0 OK'
-done
 check "the kernel holds what it held before" test "$(held)" = "$before"
 finish guest/verbs_conformance

@@ -54,6 +54,11 @@ sent() {
 	cat "/sys/class/net/$(guest_netdev "$1")/statistics/tx_bytes"
 }
 
+# lost DEVICE - packets that netem dropped there.
+lost() {
+	tc -s qdisc show dev "$(guest_netdev "$1")" | sed -n 's/.*(dropped \([0-9]*\),.*/\1/p' | head -n 1
+}
+
 # --- a good wire
 before=$(sent rxe0)
 check "two ranks on two ends of a wire" traffic 2 50000
@@ -66,6 +71,8 @@ for trouble in "loss 0.1%" "loss 1%" "delay 10ms"; do
 	guest_loss rxe1 $trouble
 	check "$trouble: starts" traffic 3 50000
 	check "$trouble: exact" all_exact
+	[ "${trouble#loss}" = "$trouble" ] ||
+		check "... although packets were lost" test "$(lost rxe0)" -gt 0
 	guest_loss rxe0 none
 	guest_loss rxe1 none
 done
@@ -105,11 +112,16 @@ check "... and ends the job" ends 137
 
 # --- two rails, one of them lost for good
 export ENDS_0=rxe0,rxe2 ENDS_1=rxe1,rxe3
-before=$(sent rxe2)
-check "two rails: starts" traffic 6 500000 registered
+before_0=$(sent rxe0)
+before_2=$(sent rxe2)
+check "two rails: starts" traffic 8 500000 registered
 sleep 1
-check "... both are used" test $(($(sent rxe2) - before)) -gt 100000
+check "... the first is used" test $(($(sent rxe0) - before_0)) -gt 100000
+check "... the second, too" test $(($(sent rxe2) - before_2)) -gt 100000
 guest_link rxe0 down
-check "... one lost for good: exact" all_exact
+sleep 2
+before_2=$(sent rxe2)
+check "... the first lost for good: exact" all_exact
+check "... over the second" test $(($(sent rxe2) - before_2)) -gt 1000000
 guest_link rxe0 up
 finish guest/verbs_faults

@@ -14,7 +14,7 @@ static struct ferrule_perf_params defaults(void)
 {
 	struct ferrule_perf_params p;
 
-	ferrule_perf_defaults(&p, FERRULE_PERF_BW, FERRULE_PERF_WRITE);
+	ferrule_perf_defaults(&p, sizeof(p), FERRULE_PERF_BW, FERRULE_PERF_WRITE);
 	p.via = FERRULE_PERF_VIA_CONTRACT;
 	p.transport = "shm";
 	p.timeout_s = 5;
@@ -73,13 +73,13 @@ static void test_combinations(void)
 	REFUSE(is_bidirectional, true, "only one direction");
 	REFUSE(use_events, true, "no events");
 	struct ferrule_perf_params p;
-	ferrule_perf_defaults(&p, FERRULE_PERF_LAT, FERRULE_PERF_WRITE);
+	ferrule_perf_defaults(&p, sizeof(p), FERRULE_PERF_LAT, FERRULE_PERF_WRITE);
 	p.use_events = true;
 	refuse(&p, "use write_imm or send");
-	ferrule_perf_defaults(&p, FERRULE_PERF_LAT, FERRULE_PERF_SEND);
+	ferrule_perf_defaults(&p, sizeof(p), FERRULE_PERF_LAT, FERRULE_PERF_SEND);
 	p.n_qps = 2;
 	refuse(&p, "one message at a time");
-	ferrule_perf_defaults(&p, FERRULE_PERF_BW, FERRULE_PERF_READ);
+	ferrule_perf_defaults(&p, sizeof(p), FERRULE_PERF_BW, FERRULE_PERF_READ);
 	p.is_bidirectional = true;
 	refuse(&p, "one direction");
 }

@@ -23,7 +23,7 @@ static struct ends open_ends(double timeout_s)
 	struct ends e;
 	int fds[2];
 
-	ferrule_perf_defaults(&params, FERRULE_PERF_BW, FERRULE_PERF_WRITE);
+	ferrule_perf_defaults(&params, sizeof(params), FERRULE_PERF_BW, FERRULE_PERF_WRITE);
 	CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
 	params.control_fd = fds[0];
 	params.timeout_s = timeout_s;

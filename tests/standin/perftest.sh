@@ -30,7 +30,7 @@ pair() {
 	port=$1
 	tool=$2
 	shift 2
-	sh "$here/run-on-standin.sh" timeout 60 "$tool" -d standin0 -F --use_old_post_send -p "$port" \
+	sh "$here/run-on-standin.sh" timeout 60 "$tool" -d standin0 -F -p "$port" \
 		"$@" >"$work/server" 2>&1 &
 	server=$!
 	tries=0
@@ -38,7 +38,7 @@ pair() {
 		tries=$((tries + 1))
 		sleep 0.1
 	done
-	sh "$here/run-on-standin.sh" timeout 60 "$tool" -d standin0 -F --use_old_post_send -p "$port" \
+	sh "$here/run-on-standin.sh" timeout 60 "$tool" -d standin0 -F -p "$port" \
 		"$@" 127.0.0.1 >"$work/client" 2>&1
 	rc=$?
 	wait "$server" || rc=1
@@ -68,10 +68,12 @@ try() {
 
 # Column 4 of a bandwidth row is the average in MiB/s, 3 of a latency row t_min in us.
 try 4 50 1000000 ib_write_bw -s 65536 -n 2000
+try 4 50 1000000 ib_write_bw -s 65536 -n 2000 --use_old_post_send
 try 4 50 1000000 ib_send_bw -s 65536 -n 1000
 try 4 50 1000000 ib_read_bw -s 65536 -n 1000
 try 4 1 1000000 ib_write_bw -s 4096 -q 4 -n 2000
 try 3 0 1000 ib_write_lat -s 8 -n 1000
+try 3 0 1000 ib_write_lat -s 8 -n 1000 --use_old_post_send
 try 3 0 1000 ib_send_lat -s 8 -n 1000
 try 3 0 1000 ib_send_lat -s 4096 -e -n 500
 try 3 0 1000 ib_read_lat -s 4096 -n 1000

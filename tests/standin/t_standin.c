@@ -125,6 +125,8 @@ static void defaults(struct t_options *o)
 	DEFAULT(access, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ |
 	                        IBV_ACCESS_REMOTE_ATOMIC);
 #undef DEFAULT
+	if (o->node_gid < 0)
+		o->node_gid = 0;
 	if (o->is_rnr_zero)
 		o->rnr_retry = 0;
 	if (o->is_retry_zero)
@@ -137,7 +139,9 @@ static void open_queue_pair(struct t_end *e)
 	if (o->has_channel)
 		e->channel = v.create_comp_channel(e->context);
 	e->send_cq = v.create_cq(e->context, o->cqe, NULL, NULL, 0);
-	e->recv_cq = v.create_cq(e->context, o->cqe, e, e->channel, 0);
+	e->recv_cq = e->send_cq;
+	if (!o->has_one_cq)
+		e->recv_cq = v.create_cq(e->context, o->cqe, e, e->channel, 0);
 	struct ibv_qp_init_attr init = {.send_cq = e->send_cq,
 	                                .recv_cq = e->recv_cq,
 	                                .cap = {.max_send_wr = (uint32_t)o->send_wr,
@@ -181,7 +185,8 @@ void t_close(struct t_end *e)
 {
 	T_CHECK(v.destroy_qp(e->qp) == 0);
 	T_CHECK(v.destroy_cq(e->send_cq) == 0);
-	T_CHECK(v.destroy_cq(e->recv_cq) == 0);
+	if (e->recv_cq != e->send_cq)
+		T_CHECK(v.destroy_cq(e->recv_cq) == 0);
 	if (e->channel != NULL)
 		T_CHECK(v.destroy_comp_channel(e->channel) == 0);
 	T_CHECK(v.dereg_mr(e->mr) == 0);

@@ -62,11 +62,11 @@ bool t_check(bool is_true, const char *text, const char *file, int line);
 
 /* One end of a connection, as wanted; 0 is a default that suits most. */
 struct t_options {
-	int device, node_gid; /* GID index; default 1 */
+	int device, node_gid; /* GID index; default 1, -1 is 0 */
 	int send_wr, recv_wr, cqe, mtu, timeout, retry_cnt, rnr_retry;
 	int access; /* of the memory and the queue pair */
 	size_t bytes;
-	bool has_channel, is_rnr_zero, is_retry_zero;
+	bool has_channel, has_one_cq, is_rnr_zero, is_retry_zero;
 };
 
 struct t_end {

@@ -707,6 +707,71 @@ static void test_several_devices(void)
 	t_standin_run(1, devices_rank, 0, environment);
 }
 
+/* InfiniBand has local identifiers and needs no global ones. */
+static int infiniband_rank(int rank, int n, void *arg)
+{
+	(void)rank, (void)n, (void)arg;
+	struct t_end ends[2];
+	struct ibv_port_attr port;
+	for (int i = 0; i < 2; i++) {
+		t_open(&ends[i], &(struct t_options){.device = i, .node_gid = -1});
+		struct _compat_ibv_port_attr *attr = (struct _compat_ibv_port_attr *)&port;
+		T_CHECK(v.query_port(ends[i].context, 1, attr) == 0 && port.lid == i + 1);
+		T_CHECK(port.link_layer == IBV_LINK_LAYER_INFINIBAND && port.gid_tbl_len == 1);
+	}
+	for (int i = 0; i < 2; i++) {
+		struct ibv_qp_attr a = {.qp_state = IBV_QPS_RTR,
+		                        .path_mtu = IBV_MTU_4096,
+		                        .dest_qp_num = ends[1 - i].qp->qp_num,
+		                        .rq_psn = ends[1 - i].psn,
+		                        .max_dest_rd_atomic = 1};
+		a.ah_attr.port_num = 1;
+		const int mask = IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
+		                 IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER;
+		T_CHECK(v.modify_qp(ends[i].qp, &a, mask) == EINVAL);
+		a.ah_attr.dlid = (uint16_t)(2 - i);
+		T_CHECK(v.modify_qp(ends[i].qp, &a, mask) == 0 && t_to_rts(&ends[i]) == 0);
+	}
+	struct t_card card = {.rkey = ends[1].mr->rkey, .address = (uintptr_t)ends[1].memory};
+	ends[0].memory[5] = 5;
+	T_CHECK(t_send(&ends[0], IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
+	T_CHECK(t_status(ends[0].send_cq) == IBV_WC_SUCCESS && ends[1].memory[5] == 5);
+	t_close(&ends[0]);
+	t_close(&ends[1]);
+	return 0;
+}
+
+static void test_infiniband(void)
+{
+	static const char *const environment[] = {"STANDIN_LINK", "ib", "STANDIN_DEVICES", "2",
+	                                          NULL};
+	t_standin_run(1, infiniband_rank, 0, environment);
+}
+
+/* The ack timeout of 16.8 ms, four times: 67 ms, and as long again for the one retry. */
+static int scale_rank(int rank, int n, void *arg)
+{
+	(void)rank, (void)n, (void)arg;
+	struct t_end a, b;
+	struct t_card card;
+	t_open(&a, &(struct t_options){.timeout = 12, .retry_cnt = 1});
+	t_open(&b, &(struct t_options){0});
+	t_card(&b, &card);
+	T_CHECK(t_to_rtr(&a, &card) == 0 && t_to_rts(&a) == 0);
+	const double began = t_now();
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
+	T_CHECK(t_status(a.send_cq) == IBV_WC_RETRY_EXC_ERR && t_now() - began > 0.134);
+	t_close(&a);
+	t_close(&b);
+	return 0;
+}
+
+static void test_time_scale(void)
+{
+	static const char *const environment[] = {"STANDIN_TIME_SCALE", "4", NULL};
+	t_standin_run(1, scale_rank, 0, environment);
+}
+
 static int counts_rank(int rank, int n, void *arg)
 {
 	(void)rank, (void)n, (void)arg;
@@ -755,6 +820,8 @@ int main(void)
 		{"registration", test_registration},
 		{"dma-buf", test_dmabuf},
 		{"several devices", test_several_devices},
+		{"infiniband", test_infiniband},
+		{"time scale", test_time_scale},
 		{"counts", test_counts},
 		{NULL, NULL},
 	};

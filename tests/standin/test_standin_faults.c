@@ -3,11 +3,15 @@
 #include "tests/support/t_main.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -266,8 +270,9 @@ static int traffic_rank(int rank, int n, void *arg)
 	struct t_card peer;
 	t_connect(&e, rank, &(struct t_options){.recv_wr = 1024, .cqe = 4096}, &peer);
 	if (rank == 1) {
-		doom();
-		for (;;) {
+		for (int i = 0;; i++) {
+			if (i == 20)
+				doom();
 			if (t_send(&e, IBV_WR_RDMA_WRITE_WITH_IMM, SIGNALLED, 0, 1000, &peer) != 0)
 				exit(1);
 			if (t_status(e.send_cq) != IBV_WC_SUCCESS)
@@ -282,7 +287,7 @@ static int traffic_rank(int rank, int n, void *arg)
 		T_CHECK(wc.status == IBV_WC_SUCCESS && t_recv(&e, 0, 0) == 0);
 		n_received++;
 	}
-	T_CHECK(n_received > 0);
+	T_CHECK(n_received >= 20);
 	t_close(&e);
 	return 0;
 }
@@ -294,6 +299,51 @@ static void test_sender_killed_at_any_moment(void)
 		const char *const environment[] = {"T_DOOM_US", text, NULL};
 		snprintf(text, sizeof text, "%d", 2000 + round * 3137);
 		t_standin_run(2, traffic_rank, 2, environment);
+	}
+}
+
+/* A sender stopped at any moment, perhaps in the middle of a completion, is in nobody's way: the
+ * other's own requests on the same completion queue go on. */
+static int stopped_rank(int rank, int n, void *arg)
+{
+	(void)n, (void)arg;
+	struct t_end e;
+	struct t_card peer;
+	struct ibv_wc wc;
+	t_connect(&e, rank, &(struct t_options){.has_one_cq = true, .recv_wr = 1024, .cqe = 4096},
+	          &peer);
+	pid_t mine = getpid(), other;
+	t_swap(rank, &mine, &other, sizeof mine);
+	for (int i = 0; rank == 0 && i < 1024; i++)
+		T_CHECK(t_recv(&e, 0, 0) == 0);
+	t_meet(rank);
+	while (rank == 1) {
+		t_send(&e, IBV_WR_RDMA_WRITE_WITH_IMM, SIGNALLED, 64, 8, &peer);
+		t_wait(e.send_cq, 1, &wc);
+	}
+	usleep((useconds_t)atoi(getenv("T_STOP_US")));
+	kill(other, SIGSTOP);
+	const double began = t_now();
+	for (int n_sent = 0, n_done = 0; n_done < 300;) {
+		n_sent += n_sent < n_done + 10 &&
+		          t_send(&e, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &peer) == 0;
+		if (!t_wait(e.send_cq, 2, &wc))
+			break;
+		n_done += wc.opcode == IBV_WC_RDMA_WRITE;
+	}
+	T_CHECK(t_now() - began < 1.5);
+	kill(other, SIGKILL);
+	t_close(&e);
+	return 0;
+}
+
+static void test_sender_stopped_at_any_moment(void)
+{
+	for (int round = 0; round < 8; round++) {
+		char text[16];
+		const char *const environment[] = {"T_STOP_US", text, NULL};
+		snprintf(text, sizeof text, "%d", 20 + round * 37);
+		t_standin_run(2, stopped_rank, 2, environment);
 	}
 }
 
@@ -334,6 +384,38 @@ static int port_rank(int rank, int n, void *arg)
 static void test_port_down_and_up(void)
 {
 	t_standin_run(1, port_rank, 0, NULL);
+}
+
+/* Two hosts: the port of one goes down, and only it is told so. */
+static int hosts_rank(int rank, int n, void *arg)
+{
+	(void)n, (void)arg;
+	struct t_end e;
+	struct t_card peer;
+	setenv("STANDIN_NODE", rank == 0 ? "0" : "1", 1);
+	struct standin_control *control = t_control();
+	t_connect(&e, rank, &(struct t_options){.device = 1, .timeout = 10, .retry_cnt = 1}, &peer);
+	T_CHECK(write_status(&e, &peer) == IBV_WC_SUCCESS);
+	t_meet(rank);
+	if (rank == 0) /* the second device of the second host */
+		T_CHECK(standin_control_port(control, 3, STANDIN_PORT_DOWN) == 0);
+	t_meet(rank);
+	struct ibv_async_event event;
+	if (rank == 1)
+		T_CHECK(t_event(&e) == IBV_EVENT_PORT_ERR);
+	else
+		T_CHECK(v.get_async_event(e.context, &event) == -1 && errno == EAGAIN);
+	T_CHECK(write_status(&e, &peer) == IBV_WC_RETRY_EXC_ERR);
+	t_meet(rank);
+	standin_control_close(control);
+	t_close(&e);
+	return 0;
+}
+
+static void test_two_hosts(void)
+{
+	static const char *const environment[] = {"STANDIN_DEVICES", "2", NULL};
+	t_standin_run(2, hosts_rank, 0, environment);
 }
 
 /* hangs - what was posted does not complete, nor does the queue pair fail. */
@@ -409,7 +491,7 @@ static int dead_rank(int rank, int n, void *arg)
 	t_close(&b);
 	/* The other address of the same port. */
 	struct t_options local = o;
-	local.node_gid = 0;
+	local.node_gid = -1;
 	t_open(&a, &local);
 	a.o.node_gid = 1; /* an IPv4 address there, a link-local here */
 	t_card(&a, &card);
@@ -586,6 +668,53 @@ static void test_memory_mapped_anew(void)
 	t_standin_run(2, remap_rank, 0, NULL);
 }
 
+/* Who watches memory with userfaultfd is not told of anything by a registration. */
+static int watched_rank(int rank, int n, void *arg)
+{
+	(void)n, (void)arg;
+	struct t_end e;
+	struct t_card peer;
+	t_connect(&e, rank, &(struct t_options){0}, &peer);
+	const size_t bytes = 1 << 16;
+	unsigned char *p =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(p, 1, bytes);
+	const int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | 1);
+	struct uffdio_api api = {.api = UFFD_API,
+	                         .features =
+	                                 UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_PAGEFAULT_FLAG_WP};
+	struct uffdio_register range = {.range = {(uintptr_t)p, bytes},
+	                                .mode = UFFDIO_REGISTER_MODE_WP};
+	const bool can_watch = fd >= 0 && ioctl(fd, UFFDIO_API, &api) == 0 &&
+	                       ioctl(fd, UFFDIO_REGISTER, &range) == 0;
+	struct ibv_mr *mr = v.reg_mr(e.pd, p, bytes, e.o.access), *whole = e.mr;
+	struct t_card mine;
+	e.mr = mr;
+	t_card(&e, &mine);
+	e.mr = whole;
+	mine.address = (uintptr_t)p;
+	t_swap(rank, &mine, &peer, sizeof mine);
+	if (rank == 0) {
+		e.memory[0] = 9;
+		T_CHECK(write_status(&e, &peer) == IBV_WC_SUCCESS);
+	}
+	t_meet(rank);
+	T_CHECK(p[0] == (rank == 0 ? 1 : 9));
+	T_CHECK(v.dereg_mr(mr) == 0);
+	struct uffd_msg message;
+	if (can_watch)
+		T_CHECK(read(fd, &message, sizeof message) < 0 && errno == EAGAIN);
+	close(fd);
+	munmap(p, bytes);
+	t_close(&e);
+	return 0;
+}
+
+static void test_watched_memory(void)
+{
+	t_standin_run(2, watched_rank, 0, NULL);
+}
+
 static int fork_rank(int rank, int n, void *arg)
 {
 	(void)n, (void)arg;
@@ -663,13 +792,16 @@ int main(void)
 		{"atomics of two", test_atomics_of_two},
 		{"peer killed", test_peer_killed},
 		{"sender killed at any moment", test_sender_killed_at_any_moment},
+		{"sender stopped at any moment", test_sender_stopped_at_any_moment},
 		{"port down and up", test_port_down_and_up},
+		{"two hosts", test_two_hosts},
 		{"silent hangs", test_silent_hangs},
 		{"addresses that lead nowhere", test_addresses_that_lead_nowhere},
 		{"killed requests", test_killed_requests},
 		{"scrambling", test_scrambling},
 		{"pace", test_pace},
 		{"memory mapped anew", test_memory_mapped_anew},
+		{"watched memory", test_watched_memory},
 		{"fork", test_fork},
 		{"registrations that come and go", test_registrations_that_come_and_go},
 		{NULL, NULL},

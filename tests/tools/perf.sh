@@ -4,7 +4,8 @@
 
 # Settings of the tester's own are for other devices.
 unset FERRULE_IB_HCA FERRULE_IB_GID_INDEX
-port=$((20000 + $$ % 30000))
+# Below those that the kernel gives to clients.
+port=$((10000 + $$ % 20000))
 next_port() {
 	port=$((port + 1))
 }

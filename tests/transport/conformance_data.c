@@ -26,6 +26,12 @@ static unsigned char *take(size_t bytes)
 	return memory;
 }
 
+/* In tests/support/guest, where a message takes twenty times as long. */
+static bool is_emulated(void)
+{
+	return getenv("IN_GUEST") != NULL;
+}
+
 int t_exchange_both_ways(struct t_rank *r)
 {
 	const struct fr_call call = t_call(1);
@@ -47,8 +53,9 @@ int t_exchange_both_ways(struct t_rank *r)
 int t_many_small_messages(struct t_rank *r)
 {
 	const int peer = 1 - r->rank;
+	const uint64_t n = is_emulated() ? 2000 : 10000;
 	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
-	for (uint64_t i = 0; i < 10000; i++) {
+	for (uint64_t i = 0; i < n; i++) {
 		const struct fr_call call = t_call(i + 1);
 		const uint64_t bytes = 1 + i % 64;
 		unsigned char out[64], in[64];
@@ -149,6 +156,10 @@ int t_piece_mixes(struct t_rank *r)
 		const unsigned kinds = mix / 288;
 		/* Tiny pieces of large messages take long and show nothing new. */
 		if (bytes > 70001 && (mix / 8 % 6 < 3 || mix / 48 % 6 < 3) && mix / 8 % 6 != 0)
+			continue;
+		if (is_emulated() && bytes > 1000 && (mix / 8 % 6 == 1 || mix / 48 % 6 == 1))
+			continue;
+		if (is_emulated() && bytes > 16384 && (mix / 8 % 6 == 2 || mix / 48 % 6 == 2))
 			continue;
 		const struct t_move move = {
 			.bytes = bytes,

@@ -255,8 +255,11 @@ static void test_every_byte_of_an_answer_counts(void)
 static struct fr_cm_hello good_request(const struct pair *p)
 {
 	struct fr_cm_secret secret = {.comm_id = 0xc0ffee};
-	struct fr_cm_hello hello = {
-		.from = 0, .to = 1, .generation = 1, .qp_num = p->qp[0]->qp_num};
+	struct fr_cm_hello hello = {.from = 0,
+	                            .to = 1,
+	                            .generation = 1,
+	                            .qp_num = p->qp[0]->qp_num,
+	                            .mtu_code = IBV_MTU_4096};
 
 	memcpy(secret.key, key, sizeof(key));
 	fr_cm_seal(&secret, NULL, &hello);
@@ -334,6 +337,27 @@ static void test_proofs_differ_by_key_communicator_and_kind(void)
 	CU_ASSERT_PTR_NOT_NULL(fr_cm_open(&a, &request, &reply, sizeof(reply), &out));
 }
 
+static void test_the_smaller_mtu_counts_at_both_ends(void)
+{
+	for (int small = 0; small < 2; small++) {
+		struct pair p;
+		reset();
+		CU_ASSERT_TRUE_FATAL(open_pair(&p));
+		p.device[small].tuning.mtu = 512;
+		CU_ASSERT_TRUE_FATAL(start_pair(&p));
+		/* Address, route and request; then the other end moves its queue pair. */
+		for (int i = 0; i < 2; i++)
+			p.n_events[0] += fr_verbs_cm_poll(p.cm[0], &p.last[0], 1);
+		p.n_events[1] += fr_verbs_cm_poll(p.cm[1], &p.last[1], 1);
+		CU_ASSERT_EQUAL(fake.rtr.path_mtu, IBV_MTU_512);
+		fake.rtr.path_mtu = 0;
+		serve(&p);
+		CU_ASSERT_EQUAL(fake.rtr.path_mtu, IBV_MTU_512);
+		CU_ASSERT_TRUE(is_ready(&p));
+		close_pair(&p);
+	}
+}
+
 static void test_removal_is_told_once(void)
 {
 	struct pair p;
@@ -378,6 +402,7 @@ int main(void)
 		{"a request is worth one connection", test_a_request_is_worth_one_connection},
 		{"proofs differ by key, communicator and kind",
 	         test_proofs_differ_by_key_communicator_and_kind},
+		{"the smaller MTU counts at both ends", test_the_smaller_mtu_counts_at_both_ends},
 		{"removal is told once", test_removal_is_told_once},
 		{"addresses of strangers", test_addresses_of_strangers},
 		{NULL, NULL},

@@ -69,7 +69,7 @@ static struct fr_ucx_ep *ep_create(struct fr_ucx *t, int peer, struct fr_link_so
 	/* begin counts up: the first message is number 0. */
 	e->in_number = e->out_number = UINT32_MAX;
 	fr_link_init(&e->link, s->fd[0], peer, s->where, e->base.why, sizeof(e->base.why));
-	e->out_window = fr_ucx_alloc(t, (size_t)FR_UCX_SLOTS * FR_UCX_EAGER_BYTES);
+	e->out_window = fr_ucx_alloc(t, (size_t)FR_UCX_WINDOWS * FR_UCX_EAGER_BYTES);
 	e->stages = fr_ucx_alloc(t, (size_t)FR_UCX_STAGES * FR_UCX_BULK_BYTES);
 	if (e->out_window != NULL && e->stages != NULL)
 		return e;
@@ -304,6 +304,8 @@ static void ucx_close(struct fr_transport *base)
 const struct fr_transport_ops fr_transport_ucx = {
 	.name = "ucx",
 	.summary = "UCP of UCX, between any two ranks; used when asked for",
+	/* Loading UCX has effects on the whole process, and tcp reaches whom it reaches. */
+	.only_when_named = true,
 	.usable = ucx_usable,
 	.reaches = ucx_reaches,
 	.open = ucx_open,

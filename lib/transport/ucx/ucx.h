@@ -7,8 +7,8 @@
  *
  *   A message travels in pieces, each an active message: a head and payload.  Its number says
  *   in which slot of the receiver's ring it lands, so UCX may deliver pieces in any order.  At
- *   most FR_UCX_SLOTS pieces are under way a direction; the receiver tells in every head, or in
- *   one of its own, how many it has consumed.
+ *   most FR_UCX_SLOTS pieces and FR_UCX_EAGER_UNDER_WAY bytes are under way a direction; the
+ *   receiver tells in every head, or in one of its own, how many pieces it has consumed.
  *
  *   Small pieces are copied by UCX and stay in its memory until they are consumed, so the
  *   receive window is that memory.  Large ones, of messages whose memory is known, go by UCX's
@@ -37,11 +37,15 @@
 struct pollfd;
 
 /* Pieces under way a peer and direction: a power of two. */
-#define FR_UCX_SLOTS 32
+#define FR_UCX_SLOTS 256
+/* And payload of pieces that UCX copies, which a receiver that does not consume it has to hold. */
+#define FR_UCX_EAGER_UNDER_WAY (512 * 1024)
+/* Of which so many may lie in windows of ours: a power of two, too. */
+#define FR_UCX_WINDOWS 8
 /* Buffers for large pieces that have no destination yet, a peer. */
 #define FR_UCX_STAGES 4
 /* From here on what can be sent at once goes by rendezvous. */
-#define FR_UCX_BULK_MIN (32 * 1024)
+#define FR_UCX_BULK_MIN (128 * 1024)
 /* More than this under way, and a message does not count as sent: what sockets take at least. */
 #define FR_UCX_ADRIFT_BYTES (64 * 1024)
 /* A receiver tells what it has consumed after so many bytes or pieces, whichever comes first. */
@@ -95,7 +99,7 @@ struct fr_ucx_ep {
 	uint64_t unacked_bytes; /* eager payload of [acked, n_sent) */
 	uint64_t reusable;      /* payload of [0, settled) */
 	struct fr_ucx_out out[FR_UCX_SLOTS];
-	unsigned char *out_window; /* FR_UCX_SLOTS * FR_UCX_EAGER_BYTES */
+	unsigned char *out_window; /* FR_UCX_WINDOWS * FR_UCX_EAGER_BYTES */
 
 	/* The message under way in. */
 	uint64_t in_bytes, in_moved;

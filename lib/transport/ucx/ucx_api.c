@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,16 +76,33 @@ static bool has_good_version(void)
 	return false;
 }
 
+/*
+ * UCX takes over the signals of crashes as soon as it is loaded.  They belong to the program.
+ */
+static void *load_quietly(void)
+{
+	enum { N_SIGNALS = 32 };
+	struct sigaction before[N_SIGNALS];
+	for (int s = 1; s < N_SIGNALS; s++)
+		sigaction(s, NULL, &before[s]);
+	/* Never closed: UCX leaves hooks behind in the process. */
+	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	if (library == NULL)
+		snprintf(the_ucx.why, sizeof(the_ucx.why), "%s", dlerror());
+	for (int s = 1; s < N_SIGNALS; s++) {
+		if (s != SIGKILL && s != SIGSTOP)
+			sigaction(s, &before[s], NULL);
+	}
+	return library;
+}
+
 static void open_library(void)
 {
 	void (*push_handler)(int (*)(const char *, unsigned, const char *, unsigned, const void *,
 	                             const char *, va_list));
-	/* Never closed: UCX leaves hooks behind in the process. */
-	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	if (library == NULL) {
-		snprintf(the_ucx.why, sizeof(the_ucx.why), "%s", dlerror());
+	void *library = load_quietly();
+	if (library == NULL)
 		return;
-	}
 	the_ucx.is_open = fill_table(library) && has_good_version();
 	/* Not part of the interface, so not needed. */
 	void *symbol = dlsym(library, "ucs_log_push_handler");

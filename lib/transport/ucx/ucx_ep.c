@@ -105,6 +105,18 @@ void fr_ucx_acknowledged(struct fr_ucx_ep *e, uint32_t consumed)
 		e->unacked_bytes -= e->out[e->acked % FR_UCX_SLOTS].eager_bytes;
 }
 
+/* Is so much under way, up to piece `last`, that some of it may still wait in UCX?  What was sent
+ * after it does not count: the peer may have to wait for something else before it takes that. */
+static bool is_adrift(const struct fr_ucx_ep *e, uint32_t last)
+{
+	uint64_t bytes = 0;
+	if (e->unacked_bytes <= FR_UCX_ADRIFT_BYTES || last - e->acked >= FR_UCX_SLOTS)
+		return false;
+	for (uint32_t i = e->acked; i != last + 1; i++)
+		bytes += e->out[i % FR_UCX_SLOTS].eager_bytes;
+	return bytes > FR_UCX_ADRIFT_BYTES;
+}
+
 void fr_ucx_settle(struct fr_ucx_ep *e)
 {
 	fr_ucx_tell_consumed(e, false);
@@ -112,7 +124,7 @@ void fr_ucx_settle(struct fr_ucx_ep *e)
 		struct fr_ucx_out *o = &e->out[e->settled % FR_UCX_SLOTS];
 		if (!fr_ucx_is_done(e, &o->request))
 			return;
-		if (o->ends_message && e->unacked_bytes > FR_UCX_ADRIFT_BYTES)
+		if (o->ends_message && is_adrift(e, e->settled))
 			return;
 		/* The memory of a broken connection is not free: nobody knows what became of it. */
 		if (e->broken != UCS_OK)
@@ -136,11 +148,13 @@ static ferrule_status_t ucx_send_begin(struct fr_ep *ep, const struct fr_message
 	return FERRULE_OK;
 }
 
-/* Is there a slot for one more piece?  Looks for news when there is none. */
-static bool has_slot(struct fr_ucx_ep *e)
+/* Is there a slot for one more piece, and are fewer than `limit` not settled?  Looks for news when
+ * it is not so. */
+static bool has_slot(struct fr_ucx_ep *e, uint32_t limit)
 {
 	for (int tries = 0; tries < 2; tries++) {
-		if (e->n_sent - e->settled < FR_UCX_SLOTS && e->n_sent - e->acked < FR_UCX_SLOTS)
+		if (e->n_sent - e->settled < limit && e->n_sent - e->acked < FR_UCX_SLOTS &&
+		    e->unacked_bytes < FR_UCX_EAGER_UNDER_WAY)
 			return true;
 		if (tries == 0)
 			transport_of(e)->api->worker_progress(transport_of(e)->worker);
@@ -191,7 +205,7 @@ static int64_t ucx_send_some(struct fr_ep *ep, const void *src, size_t bytes)
 		return status;
 	const uint64_t limit = min64(min64(bytes, SLICE_BYTES), e->out_bytes - e->out_moved);
 	uint64_t sent = 0;
-	while (sent < limit && e->broken == UCS_OK && has_slot(e)) {
+	while (sent < limit && e->broken == UCS_OK && has_slot(e, FR_UCX_SLOTS)) {
 		const bool is_bulk = e->out_has_memory && limit - sent >= FR_UCX_BULK_MIN;
 		const uint64_t n =
 			min64(limit - sent, is_bulk ? FR_UCX_BULK_BYTES : FR_UCX_EAGER_BYTES);
@@ -201,22 +215,26 @@ static int64_t ucx_send_some(struct fr_ep *ep, const void *src, size_t bytes)
 	return (int64_t)sent;
 }
 
+static unsigned char *next_window(const struct fr_ucx_ep *e)
+{
+	return e->out_window + (size_t)(e->n_sent % FR_UCX_WINDOWS) * FR_UCX_EAGER_BYTES;
+}
+
 static void *ucx_send_window(struct fr_ep *ep, size_t *room_out, bool *stream_out)
 {
 	struct fr_ucx_ep *e = fr_ucx_ep_of(ep);
 	*room_out = 0;
 	*stream_out = false;
-	if (e->link.fault != FERRULE_OK || e->broken != UCS_OK || !has_slot(e))
+	if (e->link.fault != FERRULE_OK || e->broken != UCS_OK || !has_slot(e, FR_UCX_WINDOWS))
 		return NULL;
 	*room_out = min64(FR_UCX_EAGER_BYTES, e->out_bytes - e->out_moved);
-	return e->out_window + (size_t)(e->n_sent % FR_UCX_SLOTS) * FR_UCX_EAGER_BYTES;
+	return next_window(e);
 }
 
 static void ucx_send_commit(struct fr_ep *ep, size_t bytes)
 {
 	struct fr_ucx_ep *e = fr_ucx_ep_of(ep);
-	send_piece(e, e->out_window + (size_t)(e->n_sent % FR_UCX_SLOTS) * FR_UCX_EAGER_BYTES,
-	           bytes, false);
+	send_piece(e, next_window(e), bytes, false);
 }
 
 static uint64_t ucx_send_reusable(struct fr_ep *ep)

@@ -20,6 +20,7 @@ static bool none_reaches(bool same_host)
 const struct fr_transport_ops fr_transport_ucx = {
 	.name = "ucx",
 	.summary = "whatever UCX runs on",
+	.only_when_named = true,
 	.usable = none_usable,
 	.reaches = none_reaches,
 };

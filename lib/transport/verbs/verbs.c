@@ -436,11 +436,13 @@ static uint64_t vb_memory_bytes(struct fr_transport *base)
 const struct fr_transport_ops fr_transport_verbs = {
 	.name = "verbs",
 	.summary = "InfiniBand and RoCE, between any two ranks",
+	.nap_after_ns = 200000,
 	.usable = vb_usable,
 	.reaches = vb_reaches,
 	.open = vb_open,
 	.address = vb_address,
 	.connect = vb_connect,
+	.prove = fr_vb_prove,
 	.ep = vb_ep,
 	.board = vb_board,
 	.announce = vb_announce,

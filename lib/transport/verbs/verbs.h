@@ -287,6 +287,11 @@ void fr_vb_lose_rail(struct fr_vb *t, int rail, const char *why);
 /* fr_vb_serve_events - asynchronous events of a rail's device. */
 void fr_vb_serve_events(struct fr_vb *t, int rail);
 
+/* ---- verbs_prove.c: connects endpoints before they are used ---- */
+
+ferrule_status_t fr_vb_prove(struct fr_transport *base, const bool *wanted, uint64_t deadline_ns,
+                             int *failed_out, char *why, size_t why_bytes);
+
 /* ---- verbs_report.c: figures and words for people ---- */
 
 void fr_vb_report(struct fr_transport *base, struct fr_transport_report *out);

@@ -62,6 +62,7 @@ struct fr_verbs_cm_conn {
 	struct fr_verbs_cm_address to; /* of one that starts */
 	struct rdma_cm_id *id;         /* NULL while expecting */
 	struct fr_cm_hello request;    /* sent or received */
+	uint8_t mtu_code;              /* what the peer said is its limit */
 };
 
 struct fr_verbs_cm {
@@ -140,7 +141,9 @@ static void adjust(const struct fr_verbs_cm_conn *conn, struct ibv_qp_attr *attr
 
 	if (mtu > fr_verbs_mtu_code(t->mtu))
 		mtu = fr_verbs_mtu_code(t->mtu);
-	if (fr_verbs_mtu_bytes(conn->peer.mtu_code) && mtu > conn->peer.mtu_code)
+	if (mtu > conn->mtu_code)
+		mtu = conn->mtu_code;
+	if (conn->peer.mtu_code != 0 && mtu > conn->peer.mtu_code)
 		mtu = conn->peer.mtu_code;
 	attr->path_mtu = (enum ibv_mtu)mtu;
 	attr->min_rnr_timer = (uint8_t)t->min_rnr_timer;
@@ -214,6 +217,7 @@ static struct fr_cm_hello hello_of(const struct fr_verbs_cm_conn *conn)
 		.qp_num = conn->qp->qp_num,
 		.rail = conn->peer.rail,
 		.qp_index = conn->peer.qp_index,
+		.mtu_code = (uint8_t)fr_verbs_mtu_code(conn->cm->d->tuning.mtu),
 	};
 }
 
@@ -300,10 +304,13 @@ static bool on_response(struct fr_verbs_cm_conn *conn, const struct happening *h
 
 	if (!wrong && (!is_about(conn, &reply) || h->conn.qp_num != reply.qp_num))
 		wrong = "an answer about another queue pair";
+	if (!wrong && fr_verbs_mtu_bytes(reply.mtu_code) == 0)
+		wrong = "an answer with an impossible MTU";
 	if (wrong) {
 		conn->cm->c->reject(conn->id, NULL, 0);
 		return end(conn, wrong, out);
 	}
+	conn->mtu_code = reply.mtu_code;
 	const char *failed = connect_qp(conn);
 	if (!failed) {
 		failed = "rdma_establish";
@@ -348,6 +355,8 @@ static bool on_request(struct fr_verbs_cm *cm, const struct happening *h,
 		conn = find_expecting(cm, &request);
 		if (!conn || h->conn.qp_num != request.qp_num)
 			wrong = "its queue pair is not expected";
+		else if (fr_verbs_mtu_bytes(request.mtu_code) == 0)
+			wrong = "it has an impossible MTU";
 	}
 	if (wrong) {
 		refuse(cm, h->id, wrong);
@@ -356,6 +365,7 @@ static bool on_request(struct fr_verbs_cm *cm, const struct happening *h,
 	conn->id = h->id;
 	conn->id->context = conn;
 	conn->request = request;
+	conn->mtu_code = request.mtu_code;
 	struct fr_cm_hello reply = hello_of(conn);
 	fr_cm_seal(&cm->secret, &request, &reply);
 	struct rdma_conn_param param = param_of(conn, &reply);

@@ -61,7 +61,7 @@ struct fr_verbs_cm_peer {
 	int rank;            /* the other end's */
 	uint32_t generation; /* of the pair's connections, so that late requests are refused */
 	uint8_t rail, qp_index;
-	uint8_t mtu_code;     /* the other end's limit, enum ibv_mtu */
+	uint8_t mtu_code;     /* a limit beside those that both ends say, enum ibv_mtu; 0: none */
 	uint32_t qp_num;      /* the other end's queue pair; 0: not known yet, the proof will do */
 	uint64_t deadline_ns; /* on fr_clock_ns(); afterwards the connection has failed */
 	void *arg;            /* comes back in events */

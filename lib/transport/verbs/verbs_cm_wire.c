@@ -32,7 +32,6 @@ void fr_cm_seal(const struct fr_cm_secret *secret, const struct fr_cm_hello *req
 	struct fr_auth auth;
 
 	hello->magic = FR_CM_MAGIC;
-	hello->version = FR_CM_VERSION;
 	hello->kind = request ? FR_CM_REPLY : FR_CM_REQUEST;
 	transcribe(secret, request ? FR_AUTH_SERVER : FR_AUTH_CLIENT, request, hello, &auth);
 	fr_auth_prove(&auth, hello->proof);
@@ -50,9 +49,7 @@ const char *fr_cm_open(const struct fr_cm_secret *secret, const struct fr_cm_hel
 		return "too little private data";
 	memcpy(&hello, wire, sizeof(hello));
 	if (hello.magic != FR_CM_MAGIC)
-		return "another program's private data";
-	if (hello.version != FR_CM_VERSION)
-		return "another version of Ferrule";
+		return "private data of another program or version";
 	if (hello.kind != (request ? FR_CM_REPLY : FR_CM_REQUEST))
 		return "a request in the place of a reply, or the other way round";
 	transcribe(secret, request ? FR_AUTH_CLIENT : FR_AUTH_SERVER, request, &hello, &auth);

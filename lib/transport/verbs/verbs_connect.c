@@ -38,6 +38,7 @@
  * be busy, and is told when that has given up. */
 #define START_S  5
 #define EXPECT_S 600
+#define HURRY_NS (1000u * MILLISECOND)
 
 static bool is_connecting(enum fr_vb_state state)
 {
@@ -233,6 +234,15 @@ void fr_vb_trouble(struct fr_vb_ep *e, const char *format, ...)
 
 /* ---- two offers ---- */
 
+/* "over the link" or "cm", as an offer shows. */
+static bool is_cm(const struct fr_verbs_offer *o)
+{
+	for (int i = 0; i < FR_VERBS_RAILS_MAX; i++)
+		if (o->rails[i].n_qps > 0 && o->rails[i].cm_address.family != 0)
+			return true;
+	return false;
+}
+
 static bool settings_agree(struct fr_vb_ep *e)
 {
 	const struct fr_verbs_offer *a = &e->mine, *b = &e->theirs;
@@ -253,7 +263,13 @@ static bool settings_agree(struct fr_vb_ep *e)
 		              rows[i].name, rows[i].mine, rows[i].theirs, e->link.name);
 		return false;
 	}
-	return true;
+	if (is_cm(a) == is_cm(b))
+		return true;
+	fr_link_fault(
+		&e->link, FERRULE_ERR_SETTING,
+		"FERRULE_IB_CONNECT is %s here and %s at %s; it must be the same on all ranks",
+		is_cm(a) ? "cm" : "oob", is_cm(b) ? "cm" : "oob", e->link.name);
+	return false;
 }
 
 /* Which GIDs this generation tries on a rail; false: the rail's ends cannot reach each other. */
@@ -269,7 +285,8 @@ static bool choose_pair(struct fr_vb_ep *e, int rail)
 		e->tries[rail] = e->theirs.tries[rail];
 	e->pairs[rail] = (struct fr_gid_pair){0, 0};
 	e->n_pairs[rail] = 1;
-	if (!a->is_ethernet)
+	/* The connection manager finds its own way. */
+	if (!a->is_ethernet || t->rails[rail].cm != NULL)
 		return true;
 	const int n = fr_gid_pairs(a->gids, a->n_gids, b->gids, b->n_gids, t->rank < e->base.peer,
 	                           pairs, (int)(sizeof(pairs) / sizeof(pairs[0])));
@@ -371,17 +388,34 @@ static void on_both_offers(struct fr_vb_ep *e)
 		finish_connecting(e);
 }
 
+/* The device is being removed, which waits for all that holds it. */
+static void lose_cm(struct fr_vb *t, int rail)
+{
+	for (int r = 0; r < t->n_ranks; r++)
+		for (unsigned i = 0; t->eps[r] != NULL && i < t->eps[r]->n_qps; i++)
+			if (t->eps[r]->qps[i].rail == rail)
+				t->eps[r]->qps[i].conn = NULL;
+	fr_verbs_cm_close(t->rails[rail].cm);
+	t->rails[rail].cm = NULL;
+}
+
+static void serve_link(struct fr_vb *t, struct fr_vb_ep *e);
+
 static void on_cm_event(struct fr_vb *t, int rail, const struct fr_verbs_cm_event *event)
 {
 	struct fr_vb_qp *q = event->arg;
 	struct fr_vb_ep *e = q != NULL ? q->ep : NULL;
 
 	if (e == NULL) {
+		lose_cm(t, rail);
 		fr_vb_lose_rail(t, rail, event->why);
 		return;
 	}
 	if (event->kind == FR_VERBS_CM_LOST) {
-		fr_vb_trouble(e, "%s", event->why);
+		/* A peer that leaves says so, but on another connection. */
+		serve_link(t, e);
+		if (q->is_live)
+			fr_vb_trouble(e, "%s", event->why);
 		return;
 	}
 	q->is_probing = event->kind == FR_VERBS_CM_READY;
@@ -396,11 +430,11 @@ static void on_cm_event(struct fr_vb *t, int rail, const struct fr_verbs_cm_even
 
 void fr_vb_serve_cm(struct fr_vb *t, int rail)
 {
-	struct fr_verbs_cm_event events[8];
-	const int n = fr_verbs_cm_poll(t->rails[rail].cm, events, 8);
+	struct fr_verbs_cm_event event;
 
-	for (int i = 0; i < n; i++)
-		on_cm_event(t, rail, &events[i]);
+	/* One by one: what is done about an event may drop the subject of the next. */
+	while (t->rails[rail].cm != NULL && fr_verbs_cm_poll(t->rails[rail].cm, &event, 1) == 1)
+		on_cm_event(t, rail, &event);
 }
 
 /* ---- proved ---- */
@@ -561,6 +595,14 @@ static void on_offer(struct fr_vb_ep *e, const struct fr_link_note *note)
 		start_generation(e, offer.generation);
 }
 
+/* The peer is done with connecting: what is not connected soon never will be. */
+static void hurry_cm(struct fr_vb_ep *e)
+{
+	for (unsigned i = 0; e->state == FR_VB_CONNECTING && i < e->n_qps; i++)
+		if (e->qps[i].conn != NULL)
+			fr_verbs_cm_hurry(e->qps[i].conn, fr_clock_ns() + HURRY_NS);
+}
+
 static void on_state_note(struct fr_vb_ep *e, const struct fr_link_note *note)
 {
 	struct fr_verbs_state_note s;
@@ -574,6 +616,7 @@ static void on_state_note(struct fr_vb_ep *e, const struct fr_link_note *note)
 		return;
 	if (note->kind == FR_VERBS_READY) {
 		e->is_peer_ready = true;
+		hurry_cm(e);
 		if (e->state == FR_VB_WAITING)
 			start_probing(e);
 		return;

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "lib/base/error.h"
+#include "lib/mem/gdr.h"
 
 void fr_vb_deregister(struct fr_vb *t, struct fr_vb_mr *mr)
 {
@@ -35,8 +36,10 @@ static ferrule_status_t register_block(struct fr_vb *t, const struct fr_mem_bloc
 		out->mr[i] = fr_verbs_register(&t->rails[i].device, &memory, access, is_data, why,
 		                               why_bytes);
 		if (out->mr[i] == NULL) {
+			const bool is_limit = errno == ENOMEM;
+
 			fr_vb_deregister(t, out);
-			return FERRULE_ERR_NO_MEMORY;
+			return is_limit ? FERRULE_ERR_NO_MEMORY : FERRULE_ERR_SYSTEM;
 		}
 	}
 	return FERRULE_OK;
@@ -52,6 +55,25 @@ ferrule_status_t fr_vb_register(struct fr_vb *t, void *base, size_t bytes, int a
 
 /* ---- what users register ---- */
 
+/* Is every rail near enough to the GPU, and able to, to reach its memory itself? */
+static ferrule_status_t check_gpu(struct fr_vb *t, const struct fr_mem_block *block, char *why,
+                                  size_t why_bytes)
+{
+	for (int i = 0; i < t->n_rails; i++) {
+		const char *nic = t->rails[i].device.port.device;
+		const enum fr_known has_dmabuf = block->dmabuf_fd >= 0 ? FR_YES : FR_NO;
+		struct fr_gdr_decision d;
+
+		if (!fr_gdr_for(block->device, nic, has_dmabuf, &d, why, why_bytes))
+			return FERRULE_ERR_UNSUPPORTED;
+		if (d.way == FR_GDR_STAGED) {
+			snprintf(why, why_bytes, "GPU %d and %s: %s", block->device, nic, d.reason);
+			return FERRULE_ERR_UNSUPPORTED;
+		}
+	}
+	return FERRULE_OK;
+}
+
 static ferrule_status_t attach(void *context, const struct fr_mem_block *block, void **handle_out,
                                char *why, size_t why_bytes)
 {
@@ -61,6 +83,10 @@ static ferrule_status_t attach(void *context, const struct fr_mem_block *block, 
 	if (mr == NULL) {
 		snprintf(why, why_bytes, "no memory to describe a registration");
 		return FERRULE_ERR_NO_MEMORY;
+	}
+	if (block->kind == FR_MEM_CUDA && check_gpu(t, block, why, why_bytes) != FERRULE_OK) {
+		free(mr);
+		return FERRULE_ERR_UNSUPPORTED;
 	}
 	/* Peers write granted messages there; nobody reads it from afar. */
 	const ferrule_status_t status =

@@ -40,6 +40,8 @@ mount -t tmpfs tmpfs /host/dev/shm
 mount -t devpts devpts /host/dev/pts
 mkdir -p /host/run/guest
 mount -o bind /control /host/run/guest
+# A name that resolves.
+hostname localhost
 
 chroot /host /bin/sh /run/guest/run </dev/null >/dev/console 2>&1
 echo $? >/control/status

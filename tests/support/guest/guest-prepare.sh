@@ -78,7 +78,7 @@ pack_initramfs() {
 	for dir in bin proc sys dev host control modules; do mkdir -p "$1/root/$dir"; done
 	cp "$(command -v busybox)" "$1/root/bin/busybox"
 	cp "$cache/kernel/modules"/* "$1/root/modules/"
-	for name in sh mount insmod mkdir cat chroot poweroff; do
+	for name in sh mount insmod mkdir cat chroot hostname poweroff; do
 		ln -s busybox "$1/root/bin/$name"
 	done
 	cp "$here/guest-init.sh" "$1/root/init"

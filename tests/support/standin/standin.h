@@ -33,10 +33,14 @@
  * held in the queue pair's own process and tried again by that process's engine, a thread that
  * sleeps otherwise, and by its calls of poll_cq.  So nothing ever waits inside post_send.
  *
- * Bytes move by memcpy where the memory can be mapped here, else by process_vm_writev.  To make
- * memory mappable, registering replaces whole private anonymous pages by shared pages of a
- * memory file with the same contents, which is also what pins them: if the program unmaps them
- * and maps others there, requests go on into the old ones, as they do with hardware.
+ * Bytes move by memcpy where the memory can be mapped here, else by process_vm_writev, which
+ * costs a microsecond or three.  To make memory mappable, registering replaces its whole private
+ * anonymous pages by shared pages of a memory file with the same contents, until they are
+ * deregistered.  That is also what pins them: if the program unmaps them and maps others there,
+ * requests go on into the old ones, as they do with hardware.  Memory for speed is therefore
+ * registered in whole pages.  Left to system calls are the edges of other registrations, shared
+ * memory and files, the stack, and what a userfaultfd watches.  Other threads should not write
+ * to memory while it is being registered or deregistered.  A child that is forked gets copies.
  *
  * Locks in the table are robust mutexes, so a killed process leaves none held:
  *
@@ -58,7 +62,7 @@
  * flags, packet sequence numbers and the peer's state are checked; a violation is an event for
  * the responder; an overrun kills the completion queue.  Status codes are those of mlx5.
  *
- * Not there: UC, UD, XRC, shared receive queues, memory windows, extended queues, loss.
+ * Not there: UC, UD, XRC, shared receive queues, memory windows, extended completion queues, loss.
  */
 #ifndef STANDIN_H
 #define STANDIN_H
@@ -238,7 +242,7 @@ void standin_table_leave(const char *name, int fd);
 /* standin_lock - locks a robust mutex; a dead holder is as good as one that unlocked. */
 void standin_lock(pthread_mutex_t *m);
 /* standin_lock_patiently - the same, but a holder that was stopped is not waited for for ever:
- * false after two seconds. */
+ * false after two seconds or some more. */
 bool standin_lock_patiently(pthread_mutex_t *m);
 void standin_unlock(pthread_mutex_t *m);
 void standin_mutex_init(pthread_mutex_t *m);

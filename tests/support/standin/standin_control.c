@@ -104,6 +104,20 @@ int standin_control_kill(struct standin_control *c, unsigned device, long after,
 	return 0;
 }
 
+int standin_control_state(struct standin_control *c, unsigned device, struct standin_state *out)
+{
+	struct standin_device *d = device_at(c, device);
+	if (d == NULL)
+		return -1;
+	out->is_unusual = d->trouble != 0;
+	out->port = d->port;
+	for (int i = 0; i < STANDIN_GIDS; i++)
+		out->gids[i] = d->gids[i].mode;
+	out->blocked = d->blocked;
+	out->kill_after = d->kill_after;
+	return 0;
+}
+
 static bool is_counted(const struct standin_table *t, uint32_t slot, int pid)
 {
 	const uint32_t owner = t->procs[slot].pid;

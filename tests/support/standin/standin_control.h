@@ -41,6 +41,15 @@ int standin_control_block(struct standin_control *c, unsigned from, unsigned to,
  * and takes its queue pair along; once.  after < 0: not any more. */
 int standin_control_kill(struct standin_control *c, unsigned device, long after,
                          enum ibv_wc_status status);
+/* standin_control_state - how a device is now. */
+struct standin_state {
+	bool is_unusual;
+	enum standin_port_mode port;
+	enum standin_gid_mode gids[STANDIN_GIDS];
+	unsigned blocked;
+	long kill_after;
+};
+int standin_control_state(struct standin_control *c, unsigned device, struct standin_state *out);
 /* standin_control_count - what living processes hold; pid 0: all together. */
 void standin_control_count(struct standin_control *c, int pid, struct standin_counts *out);
 

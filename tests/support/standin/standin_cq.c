@@ -47,7 +47,12 @@ static struct standin_cell *cq_claim_cell(struct standin_table *t, struct standi
 	struct standin_cell *cells = (struct standin_cell *)(t->arena + cq->offset);
 	uint32_t p = atomic_load_explicit(&cq->tail, memory_order_acquire);
 	for (;; p++) {
-		if (p - atomic_load_explicit(&cq->head, memory_order_acquire) >= cq->limit)
+		const uint32_t ahead = p - atomic_load_explicit(&cq->head, memory_order_acquire);
+		if ((int32_t)ahead < 0) { /* overtaken since the tail was read */
+			p = atomic_load_explicit(&cq->tail, memory_order_acquire) - 1;
+			continue;
+		}
+		if (ahead >= cq->limit)
 			return NULL;
 		struct standin_cell *cell = &cells[p & cq->mask];
 		uint64_t expected = cell_state(p, 0, STANDIN_FREE);
@@ -127,7 +132,7 @@ static bool cq_take(const struct standin_cell *cell, struct ibv_wc *wc)
 static void cell_release(struct standin_local_cq *cq, uint32_t position)
 {
 	const uint32_t ring = cq->shared->mask + 1, head = cq->head;
-	while ((int32_t)(position - head) < 0 || position == head - 1)
+	while ((int32_t)(position - head) < 0)
 		position += ring;
 	atomic_store_explicit(&cq->cells[position & cq->shared->mask].state,
 	                      cell_state(position, 0, STANDIN_FREE), memory_order_release);

@@ -13,6 +13,7 @@ static const char usage_text[] =
 	"  gid DEVICE INDEX present|removed|dead\n"
 	"  block FROM-DEVICE TO-DEVICE on|off\n"
 	"  kill DEVICE AFTER [STATUS]     the request after AFTER more fails; -1: none\n"
+	"  show                           what is not as usual\n"
 	"  count [PID]                    processes, contexts, pds, mrs, cqs, qps that live\n"
 	"  hold SECONDS                   keeps the namespace, faults and all, without users\n"
 	"\n"
@@ -36,6 +37,19 @@ static int count(struct standin_control *c, int pid)
 	return 0;
 }
 
+static int show(struct standin_control *c)
+{
+	static const char *const gids[] = {"present", "removed", "dead"};
+	static const char *const modes[] = {"up", "down", "silent"};
+	struct standin_state s;
+	for (unsigned i = 0; i < STANDIN_DEVICES_MAX; i++)
+		if (standin_control_state(c, i, &s) == 0 && s.is_unusual)
+			printf("device %u port %s gid0 %s gid1 %s blocked %#x kill %ld\n", i,
+			       modes[s.port], gids[s.gids[0]], gids[s.gids[1]], s.blocked,
+			       s.kill_after);
+	return 0;
+}
+
 /* run - 0, -1 when the library refuses, -2 when the words make no sense. */
 static int run(struct standin_control *c, int argc, char **argv)
 {
@@ -56,6 +70,8 @@ static int run(struct standin_control *c, int argc, char **argv)
 	}
 	if (strcmp(argv[1], "count") == 0 && argc <= 3)
 		return count(c, (int)a);
+	if (strcmp(argv[1], "show") == 0 && argc == 2)
+		return show(c);
 	if (strcmp(argv[1], "hold") == 0 && argc == 3) {
 		sleep(a);
 		return 0;

@@ -87,6 +87,9 @@ STANDIN_EXPORT struct ibv_context *ibv_open_device(struct ibv_device *device)
 	context->ops.post_recv = standin_post_recv;
 	context->ops.poll_cq = standin_poll_cq;
 	context->ops.req_notify_cq = standin_req_notify_cq;
+	c->verbs.sz = sizeof c->verbs;
+	c->verbs.create_qp_ex = standin_create_qp_ex;
+	context->abi_compat = __VERBS_ABI_IS_EXTENDED;
 	context->num_comp_vectors = 1;
 	context->cmd_fd = -1;
 	context->async_fd = fd;

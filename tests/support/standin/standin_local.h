@@ -79,8 +79,14 @@ enum standin_wait {
 	STANDIN_WAIT_STUCK, /* for good */
 };
 
+struct standin_batch;
+
 struct standin_local_qp {
-	struct ibv_qp qp;
+	union {
+		struct ibv_qp qp;
+		struct ibv_qp_ex ex; /* begins with the same */
+	};
+	struct standin_batch *batch; /* NULL: made without ibv_wr_* */
 	uint32_t slot, number, n_async;
 	struct standin_qp *shared;
 	struct standin_local_qp *next; /* of this process */
@@ -170,6 +176,11 @@ void standin_forget(struct standin_local_qp *q);
 /* standin_progress_all - for the engine and for polling; as standin_progress(). */
 uint64_t standin_progress_all(bool may_wait);
 
+/* ---- standin_wr.c ---- */
+
+struct ibv_qp *standin_create_qp_ex(struct ibv_context *context, struct ibv_qp_init_attr_ex *attr);
+void standin_batch_destroy(struct standin_batch *b);
+
 /* ---- standin_move.c ---- */
 
 enum standin_outcome {
@@ -194,6 +205,8 @@ struct standin_span {
  * false: memory is gone. */
 bool standin_copy(const struct standin_span *to, const struct standin_span *from, uint64_t bytes);
 
+/* standin_reach_begin - once, before the first copy. */
+void standin_reach_begin(void);
 /* standin_reach_after_fork - in the child. */
 void standin_reach_after_fork(void);
 

@@ -4,8 +4,9 @@
  */
 #include "tests/support/standin/standin_local.h"
 
-#include <sched.h>
 #include <string.h>
+
+#define SCRAMBLE_NS 2000u
 
 /* A request under way. */
 struct move {
@@ -207,7 +208,9 @@ static bool move_bytes(const struct move *m)
 	const uint64_t middle = bytes > 128 ? bytes - 64 : bytes / 2;
 	if (!move_part(m, middle, bytes))
 		return false;
-	sched_yield();
+	const uint64_t until = standin_now_ns() + SCRAMBLE_NS;
+	while (standin_now_ns() < until)
+		continue;
 	return move_part(m, 0, middle);
 }
 

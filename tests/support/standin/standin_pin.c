@@ -7,23 +7,30 @@
  * a program may unmap, move and map again as it likes: then the file keeps the old pages, which
  * is what pinned pages do.
  *
- * A part without a registration is idle.  It is given up, its pages made private again, when
- * there are too many idle ones or a new registration needs the addresses otherwise.
+ * With the last registration of a part its pages become private again, as they were.
+ *
+ * Memory that a userfaultfd watches is left alone, since who watches it would be told that it was
+ * unmapped, which no device does.
  */
 #include "tests/support/standin/standin_pin.h"
 #include "tests/support/standin/standin_local.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#define PARTS_MAX  STANDIN_MRS
-#define IDLE_MAX   64
-#define IDLE_BYTES ((uint64_t)256 << 20)
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#define PARTS_MAX STANDIN_MRS
 
 /* A stretch of the file, and where it was mapped when it was made. */
 struct part {
@@ -36,8 +43,7 @@ static struct {
 	int fd, pid; /* of the file; of the process that made it */
 	ino_t inode;
 	uint64_t file_end;
-	uint32_t n_parts, n_idle;
-	uint64_t idle_bytes;
+	uint32_t n_parts;
 	struct part parts[PARTS_MAX];
 	int fork_pipe[2];
 } pins = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1, .fork_pipe = {-1, -1}};
@@ -154,20 +160,7 @@ static void part_give_up(struct part *p)
 	areas_walk(0, UINT64_MAX, restore_area, p);
 	fallocate(pins.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)p->file_at,
 	          (off_t)p->bytes);
-	pins.n_idle--;
-	pins.idle_bytes -= p->bytes;
 	*p = pins.parts[--pins.n_parts];
-}
-
-/* The first idle one is the oldest, more or less. */
-static void idle_trim(void)
-{
-	for (uint32_t i = 0;
-	     i < pins.n_parts && (pins.n_idle > IDLE_MAX || pins.idle_bytes > IDLE_BYTES);)
-		if (pins.parts[i].n_users == 0)
-			part_give_up(&pins.parts[i]);
-		else
-			i++;
 }
 
 /* ---- pinning ---- */
@@ -239,39 +232,35 @@ static struct part *part_make(uint64_t first, uint64_t bytes)
 	pins.file_end += bytes;
 	struct part *p = &pins.parts[pins.n_parts++];
 	*p = (struct part){first, bytes, file_at, 0};
-	pins.n_idle++; /* its first user takes it out of there */
-	pins.idle_bytes += bytes;
 	return p;
 }
 
-/* idle_give_up_at - idle parts that lie in the way of a registration. */
-static void idle_give_up_at(uint64_t first, uint64_t end)
+/* is_watched - has somebody else's userfaultfd a part of the range?  Asked by wanting it too. */
+static bool is_watched(uint64_t first, uint64_t bytes)
 {
-	for (uint32_t i = 0; i < pins.n_parts;) {
-		struct part *p = &pins.parts[i];
-		if (p->n_users == 0 && p->addr < end && p->addr + p->bytes > first)
-			part_give_up(p);
-		else
-			i++;
-	}
+	const int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	if (fd < 0)
+		return false; /* then nobody has */
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP};
+	struct uffdio_register want = {.range = {.start = first, .len = bytes},
+	                               .mode = UFFDIO_REGISTER_MODE_WP};
+	const bool is_busy = ioctl(fd, UFFDIO_API, &api) == 0 &&
+	                     ioctl(fd, UFFDIO_REGISTER, &want) != 0 && errno == EBUSY;
+	close(fd); /* and gives it back */
+	return is_busy;
 }
 
 static struct part *part_for(uint64_t first, uint64_t end, uint64_t *file_at_out)
 {
-	for (int attempt = 0; attempt < 2; attempt++) {
-		const struct survey s = survey(first, end);
-		struct part *p = NULL;
-		if (s.is_pinned)
-			p = part_find(s.file_at, end - first);
-		else if (s.is_private)
-			p = part_make(first, end - first);
-		if (p != NULL) {
-			*file_at_out = s.is_pinned ? s.file_at : p->file_at;
-			return p;
-		}
-		idle_give_up_at(first, end);
-	}
-	return NULL;
+	const struct survey s = survey(first, end);
+	struct part *p = NULL;
+	if (s.is_pinned)
+		p = part_find(s.file_at, end - first);
+	else if (s.is_private && !is_watched(first, end - first))
+		p = part_make(first, end - first);
+	if (p != NULL)
+		*file_at_out = s.is_pinned ? s.file_at : p->file_at;
+	return p;
 }
 
 void standin_pin(void *addr, size_t bytes, struct standin_pinned *out)
@@ -285,10 +274,7 @@ void standin_pin(void *addr, size_t bytes, struct standin_pinned *out)
 	uint64_t file_at = 0;
 	struct part *p = file_open() ? part_for(first, end, &file_at) : NULL;
 	if (p != NULL) {
-		if (p->n_users++ == 0) {
-			pins.n_idle--;
-			pins.idle_bytes -= p->bytes;
-		}
+		p->n_users++;
 		*out = (struct standin_pinned){first - at, end - at, file_at, pins.fd};
 	}
 	pthread_mutex_unlock(&pins.lock);
@@ -300,11 +286,8 @@ void standin_unpin(const struct standin_pinned *pinned)
 		return;
 	pthread_mutex_lock(&pins.lock);
 	struct part *p = part_find(pinned->file_at, pinned->end - pinned->begin);
-	if (p != NULL && --p->n_users == 0) {
-		pins.n_idle++;
-		pins.idle_bytes += p->bytes;
-		idle_trim();
-	}
+	if (p != NULL && --p->n_users == 0)
+		part_give_up(p);
 	pthread_mutex_unlock(&pins.lock);
 }
 
@@ -325,8 +308,7 @@ static void child_copy(void)
 	close(pins.fd);
 	pins.fd = -1;
 	pins.inode = 0;
-	pins.n_parts = pins.n_idle = 0;
-	pins.idle_bytes = 0;
+	pins.n_parts = 0;
 }
 
 void standin_pin_after_fork(int is_child)

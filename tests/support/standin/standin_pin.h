@@ -19,8 +19,7 @@ struct standin_pinned {
  * program's other threads should not be writing there meanwhile.
  */
 void standin_pin(void *addr, size_t bytes, struct standin_pinned *out);
-/* standin_unpin - the registration is over.  The pages stay where they are for the next one,
- * as long as there are few such. */
+/* standin_unpin - the registration is over; with the last of its pages they are private again. */
 void standin_unpin(const struct standin_pinned *pinned);
 
 /*

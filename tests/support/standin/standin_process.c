@@ -165,8 +165,10 @@ static int begin_locked(void)
 		return -1;
 	s->table = t;
 	s->is_open = true;
-	if (!has_handlers)
+	if (!has_handlers) {
 		pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+		standin_reach_begin();
+	}
 	has_handlers = 1;
 	return 0;
 }

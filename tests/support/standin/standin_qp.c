@@ -75,6 +75,7 @@ static int held_create(struct standin_local_qp *q)
 
 static void local_free(struct standin_local_qp *q)
 {
+	standin_batch_destroy(q->batch);
 	free(q->held);
 	free(q->held_sge);
 	free(q->held_inline);
@@ -382,10 +383,4 @@ STANDIN_EXPORT int ibv_destroy_qp(struct ibv_qp *qp)
 	((struct standin_pd *)qp->pd)->n_users--;
 	local_free(q);
 	return 0;
-}
-
-STANDIN_EXPORT struct ibv_qp_ex *ibv_qp_to_qp_ex(struct ibv_qp *qp)
-{
-	(void)qp;
-	return NULL;
 }

@@ -1,0 +1,63 @@
+#!/bin/sh
+# The values of the CUDA driver that lib/mem/gpu.h writes down are those of NVIDIA's
+# header, where there is one.  (Ferrule is built without it.)
+
+for dir in "$CUDA_HOME/include" "$(dirname "$(command -v nvcc || echo /none/x)")/../include" \
+	/usr/local/cuda/include; do
+	[ -f "$dir/cuda.h" ] && break
+done
+if [ ! -f "$dir/cuda.h" ]; then
+	echo "skip  values of the CUDA driver: no cuda.h here (CUDA_HOME, beside nvcc, /usr/local/cuda)"
+	echo "cuda_values: 0 passed, 0 failed, 1 skipped"
+	exit 77
+fi
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+
+# what Ferrule calls it, what NVIDIA does
+cat >"$work/pairs" <<'END'
+FR_CUDA_SUCCESS CUDA_SUCCESS
+FR_CUDA_ERROR_INVALID_VALUE CUDA_ERROR_INVALID_VALUE
+FR_CUDA_ERROR_OUT_OF_MEMORY CUDA_ERROR_OUT_OF_MEMORY
+FR_CUDA_ERROR_NOT_SUPPORTED CUDA_ERROR_NOT_SUPPORTED
+FR_CUDA_DEVICE_INTEGRATED CU_DEVICE_ATTRIBUTE_INTEGRATED
+FR_CUDA_DEVICE_CAPABILITY_MAJOR CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+FR_CUDA_DEVICE_CAPABILITY_MINOR CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR
+FR_CUDA_DEVICE_PAGEABLE_USES_HOST_TABLES CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES
+FR_CUDA_DEVICE_RDMA_SUPPORTED CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_SUPPORTED
+FR_CUDA_DEVICE_RDMA_FLUSH_OPTIONS CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS
+FR_CUDA_DEVICE_RDMA_ORDERING CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WRITES_ORDERING
+FR_CUDA_DEVICE_DMA_BUF_SUPPORTED CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED
+FR_CUDA_POINTER_CONTEXT CU_POINTER_ATTRIBUTE_CONTEXT
+FR_CUDA_POINTER_MEMORY_TYPE CU_POINTER_ATTRIBUTE_MEMORY_TYPE
+FR_CUDA_POINTER_SYNC_MEMOPS CU_POINTER_ATTRIBUTE_SYNC_MEMOPS
+FR_CUDA_POINTER_BUFFER_ID CU_POINTER_ATTRIBUTE_BUFFER_ID
+FR_CUDA_POINTER_IS_MANAGED CU_POINTER_ATTRIBUTE_IS_MANAGED
+FR_CUDA_POINTER_DEVICE_ORDINAL CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+FR_CUDA_MEMORY_DEVICE CU_MEMORYTYPE_DEVICE
+FR_CUDA_RANGE_DMA_BUF_FD CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD
+FR_CUDA_RANGE_FLAG_PCIE CU_MEM_RANGE_FLAG_DMA_BUF_MAPPING_TYPE_PCIE
+FR_CUDA_ORDERING_NONE CU_GPU_DIRECT_RDMA_WRITES_ORDERING_NONE
+FR_CUDA_ORDERING_OWNER CU_GPU_DIRECT_RDMA_WRITES_ORDERING_OWNER
+FR_CUDA_FLUSH_OPTION_HOST CU_FLUSH_GPU_DIRECT_RDMA_WRITES_OPTION_HOST
+FR_CUDA_FLUSH_TARGET_CURRENT CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TARGET_CURRENT_CTX
+FR_CUDA_FLUSH_TO_OWNER CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TO_OWNER
+END
+{
+	echo '#include <cuda.h>'
+	echo '#include "lib/mem/gpu.h"'
+	sed 's/\(.*\) \(.*\)/_Static_assert((int)\1 == (int)\2, "\1");/' "$work/pairs"
+} >"$work/values.c"
+
+n=$(wc -l <"$work/pairs")
+# shellcheck disable=SC2086
+if ${CC:-cc} -std=c11 $CPPFLAGS -I"$srcdir" -I"$srcdir/include" -I"$dir" -fsyntax-only \
+	"$work/values.c" 2>"$work/err"; then
+	echo "ok    $n values are those of $dir/cuda.h"
+	echo "cuda_values: $n passed, 0 failed, 0 skipped"
+else
+	sed 's/^/      /' "$work/err"
+	echo "FAIL  values differ from those of $dir/cuda.h"
+	echo "cuda_values: 0 passed, 1 failed, 0 skipped"
+	exit 1
+fi
