@@ -137,10 +137,10 @@ figure() {
 	shift
 	on_device "$@" >"$work/server" 2>&1 </dev/null &
 	server=$!
-	tries=0
+	began=$(date +%s)
 	until on_device "$@" 127.0.0.1 >"$work/client" 2>&1 </dev/null; do
-		tries=$((tries + 1))
-		if [ $tries -gt 20 ] || ! kill -0 $server 2>/dev/null; then
+		if [ $(($(date +%s) - began)) -gt 15 ] || ! kill -0 $server 2>/dev/null; then
+			kill $server 2>/dev/null || :
 			echo "# failed: $*: $(tail -n 1 "$work/client")" >&2
 			break
 		fi

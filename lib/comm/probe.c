@@ -336,6 +336,7 @@ ferrule_status_t fr_probe(const struct fr_exchange *exchange, struct ferrule_com
 	struct probe p = {.c = c, .repeats = c->oversubscribed ? 6 : 12};
 	unsigned char *buffers = aligned_alloc(4096, 2 * BUFFER_BYTES);
 	ferrule_status_t status;
+	const char *text;
 	const uint64_t begin = fr_clock_ns();
 
 	if (buffers) {
@@ -343,6 +344,9 @@ ferrule_status_t fr_probe(const struct fr_exchange *exchange, struct ferrule_com
 		p.in = buffers;
 		p.out = buffers + BUFFER_BYTES;
 		status = measure_all(&p);
+		/* What went wrong while a plan ran is told by the executor alone. */
+		if (fr_exec_fault(c->exec, &text) != FERRULE_OK)
+			status = fr_error(status, "%s", text);
 	} else {
 		status = fr_error(FERRULE_ERR_NO_MEMORY, "no memory to measure with");
 	}

@@ -21,17 +21,17 @@ struct proof {
 	char why[360];
 };
 
-/* The same seen from both.  Which local ranks try two hosts goes round with the hosts. */
-static bool is_tried(const struct ferrule_comm *c, int a, int b)
+bool fr_prove_tries(const struct fr_place *places, int n_ranks, int a, int b)
 {
-	const struct fr_place *p = &c->places[a], *q = &c->places[b];
+	const struct fr_place *p = &places[a], *q = &places[b];
 
-	if (c->n_ranks <= ALL_PAIRS_MAX)
+	if (n_ranks <= ALL_PAIRS_MAX)
 		return true;
 	if (p->host == q->host)
 		return false;
-	return p->local_rank == q->host % fr_places_local_size(c->places, c->n_ranks, p->host) &&
-	       q->local_rank == p->host % fr_places_local_size(c->places, c->n_ranks, q->host);
+	/* Goes round with the hosts. */
+	return p->local_rank == q->host % fr_places_local_size(places, n_ranks, p->host) &&
+	       q->local_rank == p->host % fr_places_local_size(places, n_ranks, q->host);
 }
 
 static int index_of(const struct fr_transport_ops *ops)
@@ -55,7 +55,8 @@ static ferrule_status_t try_one(struct ferrule_comm *c, struct fr_transport *t,
 	if (!wanted)
 		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for %d peers", c->n_ranks);
 	for (int r = 0; r < c->n_ranks; r++)
-		wanted[r] = c->eps[r] && c->eps[r]->transport == t && is_tried(c, c->rank, r);
+		wanted[r] = c->eps[r] && c->eps[r]->transport == t &&
+		            fr_prove_tries(c->places, c->n_ranks, c->rank, r);
 	const ferrule_status_t status =
 		t->ops->prove(t, wanted, deadline_ns, &failed, why, sizeof(why));
 

@@ -19,4 +19,8 @@
 ferrule_status_t fr_prove(const struct fr_exchange *exchange, struct ferrule_comm *c,
                           uint64_t deadline_ns, bool *is_shorter_out);
 
+/* fr_prove_tries - is this pair of ranks one of those that try?  The same seen from both: all
+ * pairs of few ranks; of many, one pair for each two hosts. */
+bool fr_prove_tries(const struct fr_place *places, int n_ranks, int a, int b);
+
 #endif

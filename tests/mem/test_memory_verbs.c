@@ -105,29 +105,6 @@ static void test_memory_that_comes_and_goes_is_summed_right_through_the_cache(vo
 	t_job(3, "verbs", settings, use_fresh_memory, NULL);
 }
 
-static void use_fresh_memory_that_cannot_be_cached(struct t_job_rank *r)
-{
-	for (int loop = 0; loop < 5; loop++) {
-		int32_t *in = fresh(r), *out = fresh(r);
-
-		sum(r, in, out, loop);
-		sum(r, in, out, loop + 1);
-		munmap(in, COUNT * sizeof(int32_t));
-		munmap(out, COUNT * sizeof(int32_t));
-	}
-	t_check(r, regions_of(r).n_cached == 0);
-	t_ok(r, ferrule_barrier(r->comm));
-}
-
-static void test_memory_that_a_device_turns_into_shared_pages_is_copied(void)
-{
-	static const char *const settings[] = {"FERRULE_VERBS_LIBRARY=" STANDIN,
-	                                       "FERRULE_MR_CACHE=1", NULL};
-
-	if (is_ready())
-		t_job(2, "verbs", settings, use_fresh_memory_that_cannot_be_cached, NULL);
-}
-
 /* ---- explicit ---- */
 
 static void register_own_memory(struct t_job_rank *r)
@@ -238,8 +215,6 @@ int main(void)
 	static const struct t_case cases[] = {
 		{"memory that comes and goes is summed right through the cache",
 	         test_memory_that_comes_and_goes_is_summed_right_through_the_cache},
-		{"memory that a device turns into shared pages is copied",
-	         test_memory_that_a_device_turns_into_shared_pages_is_copied},
 		{"registered memory is used in place and given up",
 	         test_registered_memory_is_used_in_place_and_given_up},
 		{"a limit is an error that names it and leaves nothing",

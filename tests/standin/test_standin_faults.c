@@ -569,8 +569,12 @@ static int scramble_rank(int rank, int n, void *arg)
 	int n_deceived = 0;
 	t_connect(&e, rank, &(struct t_options){0}, &peer);
 	volatile unsigned char *first = e.memory, *last = e.memory + bytes - 1;
-	for (int round = 1; round <= 50; round++) {
-		t_meet(rank);
+	/* Until the reader was deceived once, which it is soon when it is running at all. */
+	for (int round = 1; round <= 250; round++) {
+		int n_theirs;
+		t_swap(rank, &n_deceived, &n_theirs, sizeof n_theirs);
+		if (n_deceived + n_theirs != 0)
+			break;
 		if (rank == 0) {
 			memset(e.memory, round, bytes);
 			T_CHECK(t_send(&e, IBV_WR_RDMA_WRITE, SIGNALLED, 0, bytes, &peer) == 0);

@@ -106,9 +106,10 @@ void fr_link_init(struct fr_link *l, int fd, int peer, const char *where, char *
 ferrule_status_t fr_link_fault(struct fr_link *l, ferrule_status_t status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /*
- * fr_link_poll - reads what has arrived.  OK, or the fault: FERRULE_ERR_PEER_DIED (closed without
- * goodbye), FERRULE_ERR_ABORTED with the peer's reason, FERRULE_ERR_PROTOCOL.  Stops in front
- * of a note: take it, then poll again.
+ * fr_link_poll - sends what is queued and reads what has arrived.  OK, or the fault:
+ * FERRULE_ERR_PEER_DIED (closed without goodbye), FERRULE_ERR_ABORTED with the peer's reason,
+ * FERRULE_ERR_PROTOCOL.  Stops in front of a note: take it, then poll again.  Who sleeps waits
+ * for POLLIN on `fd` unless has_left, and for POLLOUT while out_bytes is not 0.
  */
 ferrule_status_t fr_link_poll(struct fr_link *l);
 /* fr_link_take_note - the note that poll stopped at; false when there is none. */

@@ -144,7 +144,7 @@ static void drop(struct join *j, struct conn *c)
 
 static void tune(int fd)
 {
-	const int one = 1, idle_s = 10, every_s = 5, tries = 3, unacked_ms = 20000;
+	const int one = 1, idle_s = 3, every_s = 2, tries = 3, unacked_ms = 10000;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/* A host that vanishes sends no end of file: found out by probes when the connection is
 	 * quiet, by missing acknowledgements when it is not. */

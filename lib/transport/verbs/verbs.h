@@ -176,7 +176,8 @@ struct fr_vb_ep {
 	uint64_t mend_since_ns;       /* when the data path broke; 0: it has not */
 	uint64_t watch_ns;            /* when watch_sum changed last */
 	uint64_t watch_sum;
-	char trouble[320]; /* what broke it, in words */
+	uint64_t looked_ns; /* at the last check */
+	char trouble[320];  /* what broke it, in words */
 };
 
 struct fr_vb_rail {

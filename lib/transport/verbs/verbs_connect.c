@@ -525,7 +525,7 @@ static void become_ready(struct fr_vb_ep *e, uint32_t rails)
 	e->rx.told = e->mine.next;
 	e->tx.grants_from = e->theirs.grants_from;
 	e->rx.granted_sent = e->rx.grants_from == UINT32_MAX ? e->rx.granted : e->rx.large;
-	e->watch_ns = 0;
+	e->looked_ns = 0;
 	set_state(e, FR_VB_READY);
 	fr_log(e->mend_since_ns != 0 ? FR_LOG_WARNING : FR_LOG_INFO,
 	       "verbs: %s: %u queue pairs over %s%s", e->link.name, e->n_live,

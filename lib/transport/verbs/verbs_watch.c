@@ -19,6 +19,8 @@
 
 /* A wait asks about every peer once a millisecond; one look at the links serves all of them. */
 #define SERVE_EVERY_NS 500000u
+/* A rank that waits looks far more often than this. */
+#define AWAY_NS 200000000u
 
 char *fr_vb_path_text(const struct fr_vb_ep *e, int rail, char *buf, size_t bytes)
 {
@@ -143,7 +145,11 @@ static void watch_work(struct fr_vb_ep *e, uint64_t now)
 		is_outstanding |= q->posted != q->completed;
 		sum += q->completed;
 	}
-	if (!is_outstanding || sum != e->watch_sum || e->watch_ns == 0) {
+	/* Time in which nobody looked, and so nobody took completions, is no evidence. */
+	const bool was_away = now - e->looked_ns > AWAY_NS;
+
+	e->looked_ns = now;
+	if (!is_outstanding || sum != e->watch_sum || was_away) {
 		e->watch_sum = sum;
 		e->watch_ns = now;
 		return;

@@ -109,7 +109,8 @@ static int engine_start(struct standin_proc *p)
 	return 0;
 }
 
-static void engine_stop(struct standin_proc *p)
+/* engine_stop - false when it did not end. */
+static bool engine_stop(struct standin_proc *p)
 {
 	atomic_store(&engine.must_stop, 1);
 	atomic_fetch_add(&p->wake, 1);
@@ -118,7 +119,7 @@ static void engine_stop(struct standin_proc *p)
 	struct timespec end;
 	clock_gettime(CLOCK_REALTIME, &end);
 	end.tv_sec += 1;
-	pthread_timedjoin_np(engine.thread, NULL, &end);
+	return pthread_timedjoin_np(engine.thread, NULL, &end) == 0;
 }
 
 static void before_fork(void)
@@ -240,8 +241,8 @@ static __attribute__((destructor)) void leave(void)
 	if (!s->is_open)
 		return;
 	const uint32_t slot = s->slot;
-	if (slot != STANDIN_NONE && s->pid == getpid()) {
-		engine_stop(&s->table->procs[slot]);
+	/* Whose engine still runs is freed by others, once it is dead. */
+	if (slot != STANDIN_NONE && s->pid == getpid() && engine_stop(&s->table->procs[slot])) {
 		standin_lock(&s->table->lock);
 		standin_proc_release(s->table, slot);
 		standin_unlock(&s->table->lock);
