@@ -43,7 +43,7 @@ static const struct fr_option options[] = {
 	{0, "mem", "malloc|ferrule", FR_OPTION_WORD, FIELD(memory), 0, 0, "malloc|ferrule",
          "buffers from malloc or ferrule_mem_alloc\n(default malloc)"},
 	{0, "transport", "LIST", FR_OPTION_TEXT, FIELD(transport), 0, 0, NULL,
-         "transports that may be used, best first: shm, tcp"},
+         "transports that may be used, best first: shm, verbs, tcp, ucx"},
 	{0, "rewrite", NULL, FR_OPTION_FLAG, FIELD(rewrite), 0, 0, NULL,
          "write the send buffer anew before every timed call;\n"
          "then each call is timed by itself"},

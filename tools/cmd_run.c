@@ -25,7 +25,7 @@ static const struct fr_option options[] = {
 	{'n', "ranks", "N", FR_OPTION_INT, FIELD(n_ranks), 1, FR_LAUNCH_MAX_RANKS, NULL,
          "how many ranks to start (default 1)"},
 	{0, "transport", "LIST", FR_OPTION_TEXT, FIELD(transport), 0, 0, NULL,
-         "transports the ranks may use, best first: shm, tcp\n"
+         "transports the ranks may use, best first: shm, verbs, tcp, ucx\n"
          "(sets FERRULE_TRANSPORT)"},
 	{0, "tag-output", NULL, FR_OPTION_FLAG, FIELD(tag_output), 0, 0, NULL,
          "put [rank] before every line of stdout and stderr"},

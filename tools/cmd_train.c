@@ -90,7 +90,7 @@ static const struct fr_option options[] = {
 	{'N', "ranks", "N", FR_OPTION_INT, FIELD(n_ranks), 1, FR_LAUNCH_MAX_RANKS, NULL,
          "start N ranks on this host, as `ferrule run -n N` would"},
 	{0, "transport", "LIST", FR_OPTION_TEXT, FIELD(transport), 0, 0, NULL,
-         "transports to use, best first: shm, tcp"},
+         "transports to use, best first: shm, verbs, tcp, ucx"},
 	{0, "json", NULL, FR_OPTION_FLAG, FIELD(json), 0, 0, NULL,
          "print one JSON object a line; the last one's \"event\" is \"done\""},
 	{0, NULL, NULL, FR_OPTION_FLAG, 0, 0, 0, NULL, NULL},

@@ -21,7 +21,7 @@
 #define FR_SETTING_MAP(X)                                                                     \
 	X(transport, "FERRULE_TRANSPORT", TEXT, "", 0, 0,                                     \
 	  "comma-separated transports, best first",                                           \
-	  "transports that may be used; empty: every usable one")                             \
+	  "transports that may be used; empty: every usable one but ucx")                     \
 	X(timeout_s, "FERRULE_TIMEOUT", REAL, "300", 0.1, 86400, "seconds, 0.1 to 86400",     \
 	  "longest wait for peers inside an operation")                                       \
 	X(setup_timeout_s, "FERRULE_SETUP_TIMEOUT", REAL, "60", 0.1, 86400,                   \
@@ -53,7 +53,8 @@
 	X(shm_arena, "FERRULE_SHM_ARENA", SIZE, "64G", 1048576, 17592186044416, "1M to 16T",  \
 	  "address space reserved a rank for ferrule_mem_alloc")                              \
 	X(probe, "FERRULE_PROBE", BOOL, "1", 0, 0, "0 or 1",                                  \
-	  "measure the machine when a communicator is created; 0: built-in constants")        \
+	  "measure the machine and try RDMA paths when a communicator is created; "           \
+	  "0: built-in constants, no trial")                                                  \
 	X(verbs_library, "FERRULE_VERBS_LIBRARY", TEXT, "libibverbs.so.1", 0, 0,              \
 	  "a file that dlopen() finds", "the libibverbs to use")                              \
 	X(ib_hca, "FERRULE_IB_HCA", TEXT, "", 0, 0,                                           \

@@ -124,6 +124,7 @@ struct fr_vb_rx {
 	uint32_t number, large;
 	unsigned char *memory;
 	bool is_placed;
+	bool is_first; /* piece `next` began the message, so its head is a whole one */
 	/* Grants made, by number modulo FR_VERBS_GRANTS. */
 	uint32_t n_posted, n_begun;     /* messages posted and begun, */
 	uint32_t granted, granted_sent; /* large ones given a grant, and written to the peer */

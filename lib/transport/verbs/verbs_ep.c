@@ -348,6 +348,7 @@ static void finish_piece(struct fr_vb_ep *e)
 	e->rx.arrived >>= 1;
 	e->rx.next++;
 	e->rx.used = 0;
+	e->rx.is_first = false;
 	fr_vb_tell_credit(e);
 }
 
@@ -409,6 +410,7 @@ static ferrule_status_t recv_begin(struct fr_ep *ep, const struct fr_message *m)
 	rx->moved = 0;
 	rx->memory = m->memory;
 	rx->n_begun++;
+	rx->is_first = true;
 	rx->is_placed = what_of(e, rx->next) & FR_VERBS_PLACED;
 	if (m->bytes >= t->zero_copy)
 		rx->large++;
@@ -475,14 +477,11 @@ static const void *recv_window(struct fr_ep *ep, size_t *avail_out, ferrule_stat
 			*status_out = e->link.fault;
 		return NULL;
 	}
-	/* The first piece of a message in slots is both its head and data. */
-	const unsigned what = what_of(e, rx->next);
-	const bool is_first = rx->moved == 0 && rx->used == 0 && !rx->is_placed;
+	const unsigned expected = rx->is_placed  ? FR_VERBS_PLACED
+	                          : rx->is_first ? FR_VERBS_FIRST
+	                                         : FR_VERBS_DATA;
 
-	if (what != (rx->is_placed ? FR_VERBS_PLACED
-	             : is_first    ? FR_VERBS_FIRST
-	                           : FR_VERBS_DATA) &&
-	    !(what == FR_VERBS_FIRST && rx->moved < length_of(e, rx->next) && !rx->is_placed)) {
+	if (what_of(e, rx->next) != expected) {
 		*status_out = protocol_fault(e, "a piece of another message");
 		return NULL;
 	}
