@@ -598,7 +598,7 @@ static int scramble_rank(int rank, int n, void *arg)
 
 static void test_scrambling(void)
 {
-	static const char *const environment[] = {"STANDIN_SCRAMBLE", "1", NULL};
+	static const char *const environment[] = {"STANDIN_SCRAMBLE", "20000", NULL};
 	t_standin_run(2, scramble_rank, 0, environment);
 }
 

@@ -211,7 +211,7 @@ for kind in "bw" "bw --op send" "lat" "lat --op write_imm" "lat --op read -e"; d
 	check "server killed, $kind" dies server "$kind"
 	check "client killed, $kind" dies client "$kind"
 done
-check "order of bytes does not matter to completions" gives 0 env STANDIN_SCRAMBLE=1 \
+check "order of bytes does not matter to completions" gives 0 env STANDIN_SCRAMBLE=2000 \
 	./ferrule bw --local --op write_imm -n 100 --data_validation
 
 finish perf

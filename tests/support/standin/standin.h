@@ -16,7 +16,7 @@
  *     STANDIN_GBPS, STANDIN_LAT_NS   pace of a process's port; default none
  *     STANDIN_TIME_SCALE=x     multiplies ack timeouts and RNR timers; default 1
  *     STANDIN_KILL_AFTER=n[:status]  the n-th request of this process fails; default status 12
- *     STANDIN_SCRAMBLE=1       the last part of a payload is written first
+ *     STANDIN_SCRAMBLE=n       the last part of a payload is written n nanoseconds first
  *     STANDIN_SHARE=0          data moves by system calls only, see below
  *     STANDIN_DMABUF=0         ibv_reg_dmabuf_mr says EOPNOTSUPP
  *     STANDIN_MEMLOCK=bytes    registration beyond it says ENOMEM

@@ -31,7 +31,7 @@ void standin_config_read(struct standin_config *c, _Atomic int64_t *kill_after)
 	}
 	const char *link = getenv("STANDIN_LINK");
 	c->is_infiniband = link != NULL && strcmp(link, "ib") == 0;
-	c->is_scrambling = number("STANDIN_SCRAMBLE", 0) != 0;
+	c->scramble_ns = number("STANDIN_SCRAMBLE", 0);
 	c->has_dmabuf = number("STANDIN_DMABUF", 1) != 0;
 	c->is_sharing = number("STANDIN_SHARE", 1) != 0;
 	c->gbps = number("STANDIN_GBPS", 0);

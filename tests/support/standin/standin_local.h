@@ -16,8 +16,8 @@
 struct standin_config {
 	char space[64];
 	uint32_t n_devices, first_device;
-	bool is_infiniband, is_scrambling, has_dmabuf, is_sharing;
-	uint64_t gbps, lat_ns, max_msg, memlock;
+	bool is_infiniband, has_dmabuf, is_sharing;
+	uint64_t gbps, lat_ns, scramble_ns, max_msg, memlock;
 	double time_scale;
 	uint32_t kill_status;
 };

@@ -5,8 +5,10 @@
 #include "tests/support/standin/standin_local.h"
 
 #include <string.h>
+#include <time.h>
 
-#define SCRAMBLE_NS 2000u
+/* A shorter pause is not worth a sleep, which takes this long at least. */
+#define SLEEP_FROM_NS 10000u
 
 /* A request under way. */
 struct move {
@@ -199,18 +201,29 @@ static bool move_part(const struct move *m, uint64_t from, uint64_t to)
 	return true;
 }
 
+/* Time for a reader to be deceived; a sleep also gives one that waits for a processor its turn. */
+static void scramble_pause(void)
+{
+	const uint64_t pause = standin_self.config.scramble_ns;
+	if (pause >= SLEEP_FROM_NS) {
+		nanosleep(&(struct timespec){.tv_nsec = (long)pause}, NULL);
+		return;
+	}
+	const uint64_t until = standin_now_ns() + pause;
+	while (standin_now_ns() < until)
+		continue;
+}
+
 static bool move_bytes(const struct move *m)
 {
 	const uint64_t bytes = m->r->bytes;
-	if (!standin_self.config.is_scrambling || bytes < 2 || m->r->opcode == IBV_WR_RDMA_READ)
+	if (standin_self.config.scramble_ns == 0 || bytes < 2 || m->r->opcode == IBV_WR_RDMA_READ)
 		return move_part(m, 0, bytes);
 	/* The end first, then time for a reader to be deceived. */
 	const uint64_t middle = bytes > 128 ? bytes - 64 : bytes / 2;
 	if (!move_part(m, middle, bytes))
 		return false;
-	const uint64_t until = standin_now_ns() + SCRAMBLE_NS;
-	while (standin_now_ns() < until)
-		continue;
+	scramble_pause();
 	return move_part(m, 0, middle);
 }
 
