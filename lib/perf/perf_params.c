@@ -239,13 +239,13 @@ void fr_perf_window_open(const struct ferrule_perf_params *p, uint64_t now_ns,
                          struct fr_perf_window *out)
 {
 	const uint64_t duration = (uint64_t)(p->duration_s * 1e9);
-	uint64_t margin = (uint64_t)(p->margin_s * 1e9);
+	const uint64_t most = duration / 4 < 2000000000 ? duration / 4 : 2000000000;
+	/* Negative: the default. */
+	const uint64_t margin = p->margin_s < 0 ? most : (uint64_t)(p->margin_s * 1e9);
 
 	*out = (struct fr_perf_window){now_ns, NEVER, NEVER};
 	if (duration == 0)
 		return;
-	if (p->margin_s < 0)
-		margin = duration / 4 < 2000000000 ? duration / 4 : 2000000000;
 	out->from_ns = now_ns + margin;
 	out->to_ns = now_ns + duration - margin;
 	out->end_ns = now_ns + duration;
