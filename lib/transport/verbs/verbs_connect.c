@@ -147,6 +147,8 @@ static void offer_rail(struct fr_vb_ep *e, int rail)
 	for (unsigned q = 0; q < t->qps_per_rail; q++) {
 		if (!create_qp(e, rail, q, why, sizeof(why))) {
 			snprintf(e->trouble, sizeof(e->trouble), "%s", why);
+			/* All of its queue pairs or none: the peer refuses half an offer. */
+			o->n_qps = 0;
 			return;
 		}
 		o->qp_num[q] = e->qps[e->n_qps - 1].qp->qp_num;
@@ -173,6 +175,7 @@ static void on_both_offers(struct fr_vb_ep *e);
 static void start_generation(struct fr_vb_ep *e, uint32_t generation)
 {
 	struct fr_vb *t = fr_vb_of_ep(e);
+	bool has_rail = false;
 
 	set_state(e, FR_VB_BROKEN);
 	fr_vb_disconnect(e);
@@ -190,10 +193,11 @@ static void start_generation(struct fr_vb_ep *e, uint32_t generation)
 		.grants_from = e->rx.grants_from,
 	};
 	memcpy(e->mine.tries, e->tries, sizeof(e->tries));
-	for (int i = 0; i < t->n_rails; i++)
+	for (int i = 0; i < t->n_rails; i++) {
 		offer_rail(e, i);
-	if (e->n_qps == 0 ||
-	    !fr_link_send_note(&e->link, FR_VERBS_OFFER, &e->mine, sizeof(e->mine))) {
+		has_rail |= e->mine.rails[i].n_qps > 0;
+	}
+	if (!has_rail || !fr_link_send_note(&e->link, FR_VERBS_OFFER, &e->mine, sizeof(e->mine))) {
 		if (e->mend_since_ns == 0)
 			e->mend_since_ns = e->since_ns;
 		return;
