@@ -224,6 +224,7 @@ int fr_launch_run(const struct fr_launch *what)
 	struct fr_job job = {
 		.what = what,
 		.first_failed = -1,
+		.suspect = -1,
 		.start_ns = fr_job_now_ns(),
 		.phase_end_ns = UINT64_MAX,
 		.timeout_end_ns = UINT64_MAX,

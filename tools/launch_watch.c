@@ -27,6 +27,10 @@
 #define LEFTOVER_NS (500 * MS_NS)
 /* How long readers of the ranks' last output may take after the job was ended by force. */
 #define DRAIN_NS (3000 * MS_NS)
+/* How long a rank in its last throes may keep the launcher from saying who failed first. */
+#define SUSPECT_NS (2000 * MS_NS)
+/* Linux's PF_EXITING, among the flags of /proc/PID/stat: proc(5). */
+#define IS_EXITING 0x4u
 
 uint64_t fr_job_now_ns(void)
 {
@@ -104,8 +108,8 @@ static int rank_of(const struct fr_job *job, pid_t pid)
 }
 
 /*
- * Of ranks found dead at the same moment, one that a signal killed comes first: the others most
- * likely failed because it died, before the launcher had a chance to look.
+ * Of ranks that fail together, one that a signal killed comes first: the others most likely
+ * failed because it died, before the launcher had a chance to look.
  */
 static bool is_earlier_failure(const struct fr_job *job, int rank, int than)
 {
@@ -113,10 +117,71 @@ static bool is_earlier_failure(const struct fr_job *job, int rank, int than)
 	                    !WIFSIGNALED(job->ranks[than].wait_status));
 }
 
+/*
+ * A process on its way out, which is not to be waited for yet.  Its connections close before the
+ * rest is taken down, and with much memory or a device that takes long: peers may fail, and be
+ * reaped, before it.
+ */
+static bool is_exiting(pid_t pid)
+{
+	char path[64], text[512];
+	unsigned flags = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	FILE *const file = fopen(path, "re");
+	if (!file)
+		return false;
+	const size_t n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = '\0';
+	/* The name, in parentheses, may hold anything. */
+	const char *const fields = strrchr(text, ')');
+	return fields && sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
+	       (flags & IS_EXITING);
+}
+
+static bool is_any_exiting(const struct fr_job *job)
+{
+	for (int r = 0; r < job->n_started; r++) {
+		if (job->ranks[r].is_running && is_exiting(job->ranks[r].pid))
+			return true;
+	}
+	return false;
+}
+
+/* Says who failed first, once that is known. */
+static void settle_first_failed(struct fr_job *job)
+{
+	const int rank = job->suspect;
+	char how[160];
+
+	if (rank < 0 || job->first_failed >= 0)
+		return;
+	if (!WIFSIGNALED(job->ranks[rank].wait_status) && fr_job_now_ns() < job->suspect_end_ns &&
+	    is_any_exiting(job))
+		return;
+	job->first_failed = rank;
+	fr_job_note(job, "rank %d (pid %d) %s", rank, (int)job->ranks[rank].pid,
+	            fr_job_describe_end(job->ranks[rank].wait_status, how, sizeof(how)));
+}
+
+static void take_failure(struct fr_job *job, int rank)
+{
+	/* Whom the launcher ended has not failed. */
+	if (job->is_timed_out || job->first_failed >= 0)
+		return;
+	if (job->suspect < 0)
+		job->suspect_end_ns = fr_job_now_ns() + SUSPECT_NS;
+	if (is_earlier_failure(job, rank, job->suspect) && !job->ranks[rank].was_ended)
+		job->suspect = rank;
+	if (job->phase == FR_JOB_RUNNING)
+		enter_phase(job, FR_JOB_GRACE, (uint64_t)(job->what->grace_s * 1e9));
+}
+
 /* Collects everything that has ended; false when there are no children left. */
 static bool reap(struct fr_job *job)
 {
-	int failed = -1, status;
+	int status;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
@@ -127,18 +192,11 @@ static bool reap(struct fr_job *job)
 		job->ranks[rank].wait_status = status;
 		job->ranks[rank].end_ns = fr_job_now_ns();
 		job->n_running--;
-		if (status != 0 && is_earlier_failure(job, rank, failed))
-			failed = rank;
+		if (status != 0)
+			take_failure(job, rank);
 	}
 	const bool has_children = pid == 0 || errno != ECHILD;
-	if (failed < 0 || job->first_failed >= 0 || job->is_timed_out)
-		return has_children;
-	char how[160];
-	job->first_failed = failed;
-	fr_job_note(job, "rank %d (pid %d) %s", failed, (int)job->ranks[failed].pid,
-	            fr_job_describe_end(job->ranks[failed].wait_status, how, sizeof(how)));
-	if (job->phase == FR_JOB_RUNNING)
-		enter_phase(job, FR_JOB_GRACE, (uint64_t)(job->what->grace_s * 1e9));
+	settle_first_failed(job);
 	return has_children;
 }
 
@@ -204,6 +262,8 @@ static int poll_timeout_ms(const struct fr_job *job)
 	uint64_t end = job->phase_end_ns;
 	if (job->phase == FR_JOB_RUNNING && job->timeout_end_ns < end)
 		end = job->timeout_end_ns;
+	if (job->suspect >= 0 && job->first_failed < 0 && job->suspect_end_ns < end)
+		end = job->suspect_end_ns;
 	if (end == UINT64_MAX)
 		return -1;
 	if (job->phase == FR_JOB_KILLING)
