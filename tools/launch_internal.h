@@ -32,8 +32,8 @@ struct fr_job {
 	const struct fr_launch *what;
 	struct fr_job_rank *ranks;
 	int n_started, n_running;
-	int first_failed; /* rank; -1: none, or not known yet */
-	int suspect;      /* failed, but another may have died before; -1: none */
+	int first_failed;        /* rank; -1: none, or not known yet */
+	int suspect;             /* failed, but another may have died before; -1: none */
 	uint64_t suspect_end_ns; /* when it is taken for the first in any case */
 	bool is_timed_out;
 	bool is_without_ranks; /* all have ended, something they started has not */
