@@ -16,6 +16,20 @@
 #include "lib/comm/report.h"
 #include "lib/comm/user_memory.h"
 
+static ferrule_status_t enter(struct ferrule_comm *c)
+{
+	return c ? fr_comm_enter(c) : fr_no_comm();
+}
+
+/* Ends what enter() began; an error is also the communicator's. */
+static ferrule_status_t leave(struct ferrule_comm *c, ferrule_status_t status)
+{
+	if (status != FERRULE_OK)
+		fr_comm_refuse(c, status);
+	fr_comm_leave(c);
+	return status;
+}
+
 /* ---- creation ---- */
 
 ferrule_status_t ferrule_unique_id_create(ferrule_unique_id_t *id_out)
@@ -63,18 +77,7 @@ static ferrule_status_t enter_parent(struct ferrule_comm *c, ferrule_comm_t *com
 
 	if (status != FERRULE_OK || fr_comm_is_ready(c))
 		return status;
-	const ferrule_status_t why = fr_comm_not_ready(c);
-
-	fr_comm_leave(c);
-	return why;
-}
-
-static ferrule_status_t leave_parent(struct ferrule_comm *c, ferrule_status_t status)
-{
-	if (status != FERRULE_OK)
-		fr_comm_refuse(c, status);
-	fr_comm_leave(c);
-	return status;
+	return leave(c, fr_comm_not_ready(c));
 }
 
 ferrule_status_t ferrule_comm_split(ferrule_comm_t comm, int color, int key,
@@ -84,7 +87,7 @@ ferrule_status_t ferrule_comm_split(ferrule_comm_t comm, int color, int key,
 
 	if (status != FERRULE_OK)
 		return status;
-	return leave_parent(comm, fr_comm_split(comm, color, key, comm_out));
+	return leave(comm, fr_comm_split(comm, color, key, comm_out));
 }
 
 ferrule_status_t ferrule_comm_dup(ferrule_comm_t comm, ferrule_comm_t *comm_out)
@@ -93,7 +96,7 @@ ferrule_status_t ferrule_comm_dup(ferrule_comm_t comm, ferrule_comm_t *comm_out)
 
 	if (status != FERRULE_OK)
 		return status;
-	return leave_parent(comm, fr_comm_dup(comm, comm_out));
+	return leave(comm, fr_comm_dup(comm, comm_out));
 }
 
 /* ---- the end ---- */
@@ -126,9 +129,7 @@ static ferrule_status_t finalize(struct ferrule_comm *c)
 
 ferrule_status_t ferrule_comm_finalize(ferrule_comm_t comm)
 {
-	if (!comm)
-		return fr_no_comm();
-	ferrule_status_t status = fr_comm_enter(comm);
+	ferrule_status_t status = enter(comm);
 
 	if (status != FERRULE_OK)
 		return status;
@@ -248,11 +249,17 @@ ferrule_status_t ferrule_comm_path(ferrule_comm_t comm, int peer, char *text, si
 /* ---- ferrule/mem.h ---- */
 
 /* Memory may also be had inside a group, which fr_comm_is_ready() says no to. */
-static bool is_usable(const struct ferrule_comm *c)
+static ferrule_status_t enter_usable(struct ferrule_comm *c)
 {
+	const ferrule_status_t status = enter(c);
+
+	if (status != FERRULE_OK)
+		return status;
 	const int state = atomic_load_explicit(&c->state, memory_order_relaxed);
 
-	return state == FR_COMM_READY || state == FR_COMM_GROUP;
+	if (state == FR_COMM_READY || state == FR_COMM_GROUP)
+		return FERRULE_OK;
+	return leave(c, fr_comm_not_ready(c));
 }
 
 ferrule_status_t ferrule_mem_alloc(ferrule_comm_t comm, size_t bytes, void **ptr_out)
@@ -261,70 +268,40 @@ ferrule_status_t ferrule_mem_alloc(ferrule_comm_t comm, size_t bytes, void **ptr
 		return fr_no_comm();
 	if (!ptr_out)
 		return fr_no_output("ptr_out");
-	ferrule_status_t status = fr_comm_enter(comm);
+	const ferrule_status_t status = enter_usable(comm);
 
 	if (status != FERRULE_OK)
 		return status;
-	if (is_usable(comm)) {
-		status = fr_user_memory_alloc(comm, bytes, ptr_out);
-		if (status != FERRULE_OK)
-			fr_comm_refuse(comm, status);
-	} else {
-		status = fr_comm_not_ready(comm);
-	}
-	fr_comm_leave(comm);
-	return status;
+	return leave(comm, fr_user_memory_alloc(comm, bytes, ptr_out));
 }
 
 ferrule_status_t ferrule_mem_free(ferrule_comm_t comm, void *ptr)
 {
 	if (!ptr)
 		return FERRULE_OK;
-	if (!comm)
-		return fr_no_comm();
-	ferrule_status_t status = fr_comm_enter(comm);
+	const ferrule_status_t status = enter(comm);
 
 	if (status != FERRULE_OK)
 		return status;
-	status = fr_user_memory_free(comm, ptr);
-	if (status != FERRULE_OK)
-		fr_comm_refuse(comm, status);
-	fr_comm_leave(comm);
-	return status;
+	return leave(comm, fr_user_memory_free(comm, ptr));
 }
 
 ferrule_status_t ferrule_mem_register(ferrule_comm_t comm, void *ptr, size_t bytes)
 {
-	if (!comm)
-		return fr_no_comm();
-	ferrule_status_t status = fr_comm_enter(comm);
+	const ferrule_status_t status = enter_usable(comm);
 
 	if (status != FERRULE_OK)
 		return status;
-	if (is_usable(comm)) {
-		status = fr_user_memory_register(comm, ptr, bytes);
-		if (status != FERRULE_OK)
-			fr_comm_refuse(comm, status);
-	} else {
-		status = fr_comm_not_ready(comm);
-	}
-	fr_comm_leave(comm);
-	return status;
+	return leave(comm, fr_user_memory_register(comm, ptr, bytes));
 }
 
 ferrule_status_t ferrule_mem_deregister(ferrule_comm_t comm, void *ptr)
 {
 	if (!ptr)
 		return FERRULE_OK;
-	if (!comm)
-		return fr_no_comm();
-	ferrule_status_t status = fr_comm_enter(comm);
+	const ferrule_status_t status = enter(comm);
 
 	if (status != FERRULE_OK)
 		return status;
-	status = fr_user_memory_deregister(comm, ptr);
-	if (status != FERRULE_OK)
-		fr_comm_refuse(comm, status);
-	fr_comm_leave(comm);
-	return status;
+	return leave(comm, fr_user_memory_deregister(comm, ptr));
 }

@@ -106,7 +106,7 @@ static ferrule_status_t set_transport(struct question *q)
 	q->transport = ops->name;
 	if (q->args.n_hosts == 1)
 		q->args.board_count = ops->board_bytes / q->args.elem_bytes;
-	if (!ops->reaches(true) && q->args.n_hosts == 1)
+	if (!fr_transport_reaches(ops, true) && q->args.n_hosts == 1)
 		return fr_error(FERRULE_ERR_ARGUMENT,
 		                "transport: \"%s\" does not join ranks of a host", ops->name);
 	if (ops->board_bytes == 0) {

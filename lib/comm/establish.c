@@ -318,7 +318,7 @@ static ferrule_status_t create_exec(struct ferrule_comm *c)
 		.n_ranks = c->n_ranks,
 		.eps = c->eps,
 		.transports = c->transports,
-		.board = only ? only->ops->board(only) : NULL,
+		.board = only ? fr_transport_board(only) : NULL,
 		.timeout_ns = (uint64_t)(c->config.timeout_s * 1e9),
 		.spin_us = fr_settings()->spin_us,
 		.oversubscribed = c->oversubscribed,

@@ -277,7 +277,7 @@ int fr_places_choose(const struct fr_place *places, int a, int b)
 	for (int i = 0; i < low->n_transports; i++) {
 		const int t = low->transports[i];
 
-		if (has_transport(high, t) && fr_transports[t]->reaches(same_host))
+		if (has_transport(high, t) && fr_transport_reaches(fr_transports[t], same_host))
 			return t;
 	}
 	return -1;

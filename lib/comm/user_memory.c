@@ -132,8 +132,7 @@ static ferrule_status_t take(struct ferrule_comm *c, struct fr_user_memory *m)
 
 	for (int t = 0; t < c->n_transports; t++) {
 		struct fr_transport *transport = c->transports[t];
-		const ferrule_status_t status =
-			transport->ops->mem_alloc(transport, m->bytes, &ptr);
+		const ferrule_status_t status = fr_transport_mem_alloc(transport, m->bytes, &ptr);
 
 		if (status == FERRULE_ERR_UNSUPPORTED)
 			continue;

@@ -18,3 +18,19 @@ const struct fr_transport_ops *fr_transport_find(const char *name)
 	}
 	return NULL;
 }
+
+bool fr_transport_reaches(const struct fr_transport_ops *ops, bool same_host)
+{
+	return ops->reaches == NULL || ops->reaches(same_host);
+}
+
+struct fr_board *fr_transport_board(struct fr_transport *t)
+{
+	return t->ops->board != NULL ? t->ops->board(t) : NULL;
+}
+
+ferrule_status_t fr_transport_mem_alloc(struct fr_transport *t, size_t bytes, void **out)
+{
+	return t->ops->mem_alloc != NULL ? t->ops->mem_alloc(t, bytes, out)
+	                                 : FERRULE_ERR_UNSUPPORTED;
+}

@@ -206,7 +206,8 @@ struct fr_transport_ops {
 	uint64_t nap_after_ns;
 	/* usable - can this transport work in this process at all?  Writes the reason when not. */
 	bool (*usable)(char *why, size_t why_bytes);
-	/* reaches - can it join two ranks, knowing only whether they share a host? */
+	/* reaches - optional (NULL: any two).  Can it join two ranks, knowing only whether they
+	 * share a host? */
 	bool (*reaches)(bool same_host);
 	/* open - creates the local part; no peer is contacted.  Frees all on failure. */
 	ferrule_status_t (*open)(const struct fr_transport_params *params,
@@ -234,7 +235,7 @@ struct fr_transport_ops {
 	                          int *failed_out, char *why, size_t why_bytes);
 	/* ep - the endpoint to a rank that was wanted. */
 	struct fr_ep *(*ep)(struct fr_transport *t, int peer);
-	/* board - the board, or NULL. */
+	/* board - optional (NULL: none).  The board, or NULL. */
 	struct fr_board *(*board)(struct fr_transport *t);
 	/* announce - what this rank is doing now, for peers that wonder.  Cheap: a store. */
 	void (*announce)(struct fr_transport *t, const struct fr_call *call);
@@ -246,8 +247,9 @@ struct fr_transport_ops {
 	/* abort - tell every connected peer, once, without blocking, that this communicator is
 	 * dead and why; their check() then returns FERRULE_ERR_ABORTED with that text. */
 	void (*abort)(struct fr_transport *t, const char *reason);
-	/* mem_alloc, mem_free - memory that peers of this transport can access in place;
-	 * page aligned, zeroed, backed.  FERRULE_ERR_UNSUPPORTED where there is none. */
+	/* mem_alloc, mem_free - optional, both or neither (NULL: not supported).  Memory that peers
+	 * of this transport can access in place; page aligned, zeroed, backed.
+	 * FERRULE_ERR_UNSUPPORTED where there is none for this communicator. */
 	ferrule_status_t (*mem_alloc)(struct fr_transport *t, size_t bytes, void **out);
 	ferrule_status_t (*mem_free)(struct fr_transport *t, void *ptr);
 	/*
@@ -284,5 +286,10 @@ struct fr_transport {
 extern const struct fr_transport_ops *const fr_transports[];
 /* fr_transport_find - by name; NULL when there is none. */
 const struct fr_transport_ops *fr_transport_find(const char *name);
+
+/* The optional operation of that name, or what its absence means. */
+bool fr_transport_reaches(const struct fr_transport_ops *ops, bool same_host);
+struct fr_board *fr_transport_board(struct fr_transport *t);
+ferrule_status_t fr_transport_mem_alloc(struct fr_transport *t, size_t bytes, void **out);
 
 #endif

@@ -55,14 +55,6 @@ static ferrule_status_t forget(struct fr_transport *t, const void *base, char *w
 	return FERRULE_OK;
 }
 
-static ferrule_status_t no_alloc(struct fr_transport *t, size_t bytes, void **out)
-{
-	(void)t;
-	(void)bytes;
-	(void)out;
-	return FERRULE_ERR_UNSUPPORTED;
-}
-
 static ferrule_status_t own_alloc(struct fr_transport *t, size_t bytes, void **out)
 {
 	((struct device *)t)->n_allocated++;
@@ -77,13 +69,11 @@ static ferrule_status_t own_free(struct fr_transport *t, void *ptr)
 	return FERRULE_OK;
 }
 
-static const struct fr_transport_ops plain_ops = {.name = "plain", .mem_alloc = no_alloc};
+static const struct fr_transport_ops plain_ops = {.name = "plain"};
 static const struct fr_transport_ops giving_ops = {
 	.name = "giving", .mem_alloc = own_alloc, .mem_free = own_free};
-static const struct fr_transport_ops registering_ops = {.name = "registering",
-                                                        .mem_alloc = no_alloc,
-                                                        .mem_register = take,
-                                                        .mem_deregister = forget};
+static const struct fr_transport_ops registering_ops = {
+	.name = "registering", .mem_register = take, .mem_deregister = forget};
 /* Has memory of its own, which it need not be told of. */
 static const struct fr_transport_ops both_ops = {.name = "both",
                                                  .mem_alloc = own_alloc,

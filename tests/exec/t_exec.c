@@ -24,7 +24,7 @@ bool t_exec_open(struct t_exec *e, struct t_rank *r, double timeout_s)
 		.n_ranks = r->n_ranks,
 		.eps = e->eps,
 		.transports = e->transports,
-		.board = r->t->ops->board(r->t),
+		.board = fr_transport_board(r->t),
 		.timeout_ns = (uint64_t)(timeout_s * 1e9),
 		.spin_us = -1,
 		.oversubscribed = true,
@@ -61,7 +61,7 @@ static int32_t *take(struct t_exec *e, struct t_coll *c, size_t count)
 	const size_t bytes = count * sizeof(int32_t) + 64;
 	void *p = NULL;
 
-	if (c->shared && e->rank->t->ops->mem_alloc(e->rank->t, bytes, &p) == FERRULE_OK)
+	if (c->shared && fr_transport_mem_alloc(e->rank->t, bytes, &p) == FERRULE_OK)
 		return p;
 	c->shared = false;
 	return malloc(bytes);

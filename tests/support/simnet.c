@@ -555,21 +555,6 @@ static void sim_abort(struct fr_transport *t, const char *reason)
 	pthread_mutex_unlock(&r->net->mutex);
 }
 
-static ferrule_status_t sim_mem_alloc(struct fr_transport *t, size_t bytes, void **out)
-{
-	(void)t;
-	(void)bytes;
-	(void)out;
-	return FERRULE_ERR_UNSUPPORTED;
-}
-
-static ferrule_status_t sim_mem_free(struct fr_transport *t, void *ptr)
-{
-	(void)t;
-	(void)ptr;
-	return FERRULE_ERR_UNSUPPORTED;
-}
-
 static uint64_t sim_memory_bytes(struct fr_transport *t)
 {
 	const struct t_simnet *net = rank_of(t)->net;
@@ -635,8 +620,6 @@ const struct fr_transport_ops t_simnet_ops = {
 	.announce = sim_announce,
 	.nap = sim_nap,
 	.abort = sim_abort,
-	.mem_alloc = sim_mem_alloc,
-	.mem_free = sim_mem_free,
 	.memory_bytes = sim_memory_bytes,
 	.close = sim_close,
 };

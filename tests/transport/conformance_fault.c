@@ -362,7 +362,7 @@ int t_memory_for_peers(struct t_rank *r)
 	enum { BYTES = 3 << 20 };
 	void *memory = NULL;
 	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
-	const ferrule_status_t status = r->t->ops->mem_alloc(r->t, BYTES, &memory);
+	const ferrule_status_t status = fr_transport_mem_alloc(r->t, BYTES, &memory);
 	T_CHECK(status == FERRULE_OK || status == FERRULE_ERR_UNSUPPORTED);
 	if (status == FERRULE_ERR_UNSUPPORTED) {
 		T_CHECK(memory == NULL);

@@ -33,12 +33,6 @@ static bool tcp_usable(char *why, size_t why_bytes)
 	return true;
 }
 
-static bool tcp_reaches(bool same_host)
-{
-	(void)same_host;
-	return true;
-}
-
 static void *tcp_alloc(struct fr_tcp *t, size_t bytes)
 {
 	/* Aligned sizes, as aligned_alloc() wants them; zeroed, so that nothing is undefined. */
@@ -227,12 +221,6 @@ static struct fr_ep *tcp_ep(struct fr_transport *base, int peer)
 	return e != NULL ? &e->base : NULL;
 }
 
-static struct fr_board *tcp_board(struct fr_transport *base)
-{
-	(void)base;
-	return NULL;
-}
-
 static void tcp_announce(struct fr_transport *base, const struct fr_call *call)
 {
 	fr_link_announce(&fr_tcp_of(base)->status, call);
@@ -275,21 +263,6 @@ static void tcp_abort(struct fr_transport *base, const char *reason)
 	}
 }
 
-static ferrule_status_t tcp_mem_alloc(struct fr_transport *base, size_t bytes, void **out)
-{
-	(void)base;
-	(void)bytes;
-	(void)out;
-	return FERRULE_ERR_UNSUPPORTED;
-}
-
-static ferrule_status_t tcp_mem_free(struct fr_transport *base, void *ptr)
-{
-	(void)base;
-	(void)ptr;
-	return FERRULE_ERR_UNSUPPORTED;
-}
-
 static uint64_t tcp_memory_bytes(struct fr_transport *base)
 {
 	return fr_tcp_of(base)->memory_bytes;
@@ -311,17 +284,13 @@ const struct fr_transport_ops fr_transport_tcp = {
 	.name = "tcp",
 	.summary = "sockets, between any two ranks",
 	.usable = tcp_usable,
-	.reaches = tcp_reaches,
 	.open = tcp_open,
 	.address = tcp_address,
 	.connect = tcp_connect,
 	.ep = tcp_ep,
-	.board = tcp_board,
 	.announce = tcp_announce,
 	.nap = tcp_nap,
 	.abort = tcp_abort,
-	.mem_alloc = tcp_mem_alloc,
-	.mem_free = tcp_mem_free,
 	.memory_bytes = tcp_memory_bytes,
 	.close = tcp_close,
 };

@@ -24,12 +24,6 @@ static bool ucx_usable(char *why, size_t why_bytes)
 	return fr_ucx_api_get(why, why_bytes) != NULL;
 }
 
-static bool ucx_reaches(bool same_host)
-{
-	(void)same_host;
-	return true;
-}
-
 void *fr_ucx_alloc(struct fr_ucx *t, size_t bytes)
 {
 	/* Aligned sizes, as aligned_alloc() wants them; zeroed, so that nothing is undefined. */
@@ -176,12 +170,6 @@ static struct fr_ep *ucx_ep(struct fr_transport *base, int peer)
 	return e != NULL ? &e->base : NULL;
 }
 
-static struct fr_board *ucx_board(struct fr_transport *base)
-{
-	(void)base;
-	return NULL;
-}
-
 static void ucx_announce(struct fr_transport *base, const struct fr_call *call)
 {
 	fr_link_announce(&fr_ucx_of(base)->status, call);
@@ -197,21 +185,6 @@ static void ucx_abort(struct fr_transport *base, const char *reason)
 		if (t->eps[r] != NULL)
 			fr_link_abort(&t->eps[r]->link, reason);
 	}
-}
-
-static ferrule_status_t ucx_mem_alloc(struct fr_transport *base, size_t bytes, void **out)
-{
-	(void)base;
-	(void)bytes;
-	(void)out;
-	return FERRULE_ERR_UNSUPPORTED;
-}
-
-static ferrule_status_t ucx_mem_free(struct fr_transport *base, void *ptr)
-{
-	(void)base;
-	(void)ptr;
-	return FERRULE_ERR_UNSUPPORTED;
 }
 
 static uint64_t ucx_memory_bytes(struct fr_transport *base)
@@ -307,17 +280,13 @@ const struct fr_transport_ops fr_transport_ucx = {
 	/* Loading UCX has effects on the whole process, and tcp reaches whom it reaches. */
 	.only_when_named = true,
 	.usable = ucx_usable,
-	.reaches = ucx_reaches,
 	.open = ucx_open,
 	.address = ucx_address,
 	.connect = ucx_connect,
 	.ep = ucx_ep,
-	.board = ucx_board,
 	.announce = ucx_announce,
 	.nap = fr_ucx_nap,
 	.abort = ucx_abort,
-	.mem_alloc = ucx_mem_alloc,
-	.mem_free = ucx_mem_free,
 	.memory_bytes = ucx_memory_bytes,
 	.close = ucx_close,
 };

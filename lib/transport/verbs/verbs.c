@@ -40,12 +40,6 @@ static bool vb_usable(char *why, size_t why_bytes)
 	return false;
 }
 
-static bool vb_reaches(bool same_host)
-{
-	(void)same_host;
-	return true;
-}
-
 /* ---- open ---- */
 
 /* The ports that carry traffic: the nearest ones that are alike. */
@@ -267,12 +261,6 @@ static struct fr_ep *vb_ep(struct fr_transport *base, int peer)
 	return e != NULL ? &e->base : NULL;
 }
 
-static struct fr_board *vb_board(struct fr_transport *base)
-{
-	(void)base;
-	return NULL;
-}
-
 static void vb_announce(struct fr_transport *base, const struct fr_call *call)
 {
 	fr_link_announce(&fr_vb_of(base)->status, call);
@@ -401,21 +389,6 @@ static void vb_close(struct fr_transport *base)
 	vb_destroy(t);
 }
 
-static ferrule_status_t vb_mem_alloc(struct fr_transport *base, size_t bytes, void **out)
-{
-	(void)base;
-	(void)bytes;
-	(void)out;
-	return FERRULE_ERR_UNSUPPORTED;
-}
-
-static ferrule_status_t vb_mem_free(struct fr_transport *base, void *ptr)
-{
-	(void)base;
-	(void)ptr;
-	return FERRULE_ERR_UNSUPPORTED;
-}
-
 static ferrule_status_t vb_mem_register(struct fr_transport *base, const struct fr_mem_block *block,
                                         char *why, size_t why_bytes)
 {
@@ -438,18 +411,14 @@ const struct fr_transport_ops fr_transport_verbs = {
 	.summary = "InfiniBand and RoCE, between any two ranks",
 	.nap_after_ns = 200000,
 	.usable = vb_usable,
-	.reaches = vb_reaches,
 	.open = vb_open,
 	.address = vb_address,
 	.connect = vb_connect,
 	.prove = fr_vb_prove,
 	.ep = vb_ep,
-	.board = vb_board,
 	.announce = vb_announce,
 	.nap = vb_nap,
 	.abort = vb_abort,
-	.mem_alloc = vb_mem_alloc,
-	.mem_free = vb_mem_free,
 	.mem_register = vb_mem_register,
 	.mem_deregister = vb_mem_deregister,
 	.memory_bytes = vb_memory_bytes,
