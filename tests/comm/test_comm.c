@@ -11,21 +11,10 @@
 #include "lib/comm/comm.h"
 #include "tests/api/t_job.h"
 #include "tests/support/t_main.h"
+#include "tests/support/t_sanitizer.h"
 #include "tests/support/t_spawn.h"
 
 static const char *const transports[] = {"shm", "tcp"};
-
-/* A sanitizer keeps freed memory for a while, so sizes then say nothing. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 static void sum_over(struct t_job_rank *r, ferrule_comm_t comm, int wanted)
 {
@@ -369,7 +358,7 @@ static void many_children(struct t_job_rank *r)
 		}
 	}
 	t_check(r, count_entries("/proc/self/fd") == fds);
-	t_check(r, SANITIZED || resident_kib() - before < 2048);
+	t_check(r, T_SANITIZED || resident_kib() - before < 2048);
 }
 
 static void test_many_children_leave_nothing(void)
@@ -403,7 +392,7 @@ static int small_rank(int rank, int n, void *arg)
 		t_ok(&r, ferrule_broadcast(r.comm, x, y, some, FERRULE_FLOAT32, 0));
 		t_ok(&r, ferrule_alltoall(r.comm, x, y, some / 8, FERRULE_FLOAT32));
 	}
-	if (!t_check(&r, SANITIZED || resident_kib() - before < 16384))
+	if (!t_check(&r, T_SANITIZED || resident_kib() - before < 16384))
 		printf("      rank %d grew by %ld KiB over %s\n", rank, resident_kib() - before,
 		       (const char *)arg);
 	t_ok(&r, ferrule_comm_finalize(r.comm));
@@ -446,7 +435,7 @@ static void test_eight_ranks_stand_soon(void)
 		best = t_now() - begin < best ? t_now() - begin : best;
 	}
 	printf("      best of three: %.0f ms\n", best * 1e3);
-	CU_ASSERT(SANITIZED || best < 0.3);
+	CU_ASSERT(T_SANITIZED || best < 0.3);
 }
 
 int main(void)

@@ -30,20 +30,12 @@
 #include "lib/mem/region_watch.h"
 #include "tests/mem/t_device.h"
 #include "tests/support/t_main.h"
+#include "tests/support/t_sanitizer.h"
 
 #define PAGE ((size_t)4096)
 
 /* ThreadSanitizer ends a process that was forked by one with threads and starts one itself. */
-#if defined(__SANITIZE_THREAD__)
-#define CHILD_HAS_THREADS 0
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CHILD_HAS_THREADS 0
-#endif
-#endif
-#ifndef CHILD_HAS_THREADS
-#define CHILD_HAS_THREADS 1
-#endif
+#define CHILD_HAS_THREADS (!T_THREAD_SANITIZER)
 
 /* What the device noted when it pinned the pages. */
 static uint64_t first_word(const struct fr_mem_block *block)

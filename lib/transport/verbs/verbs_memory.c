@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "lib/base/error.h"
 #include "lib/mem/gdr.h"
@@ -122,8 +123,11 @@ static void *take_pages(size_t bytes)
 ferrule_status_t fr_vb_ep_memory(struct fr_vb_ep *e)
 {
 	struct fr_vb *t = fr_vb_of_ep(e);
-	const size_t bytes = (size_t)t->n_slots * t->slot_stride +
-	                     FR_VERBS_GRANTS * sizeof(struct fr_verbs_grant);
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	/* Whole pages: so nothing else shares one with what the peer can write. */
+	const size_t bytes = ((size_t)t->n_slots * t->slot_stride +
+	                      FR_VERBS_GRANTS * sizeof(struct fr_verbs_grant) + page - 1) /
+	                     page * page;
 	char why[160] = "no memory";
 
 	if (e->inbox != NULL)
