@@ -54,6 +54,7 @@ static void load(void)
 
 struct run {
 	int (*fn)(int rank, int n, void *arg);
+	void *arg;
 	const char *const *environment;
 };
 
@@ -66,26 +67,54 @@ static int run_rank(int rank, int n, void *arg)
 	for (const char *const *e = run->environment; e != NULL && e[0] != NULL; e += 2)
 		setenv(e[0], e[1], 1);
 	load();
-	const int rc = run->fn(rank, n, NULL);
+	const int rc = run->fn(rank, n, run->arg);
 	return rc != 0 || t_failures() != before;
 }
 
-void t_standin_run(int n, int (*fn)(int rank, int n, void *arg), unsigned expected,
-                   const char *const *environment)
+static void run_all(int n, struct run *run, unsigned expected)
 {
-	struct run run = {fn, environment};
 	int codes[2] = {0, 0};
 	char space[40];
 	static int number;
 	snprintf(space, sizeof space, "test-%d-%d", (int)getpid(), number++);
 	setenv("STANDIN_NAMESPACE", space, 1);
 	CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
-	t_spawn(n, 60, run_rank, &run, codes);
+	t_spawn(n, 60, run_rank, run, codes);
 	for (int i = 0; i < n; i++)
 		if ((expected >> i & 1) == 0)
 			T_CHECK(codes[i] == 0);
 	close(sockets[0]);
 	close(sockets[1]);
+}
+
+void t_standin_run(int n, int (*fn)(int rank, int n, void *arg), unsigned expected,
+                   const char *const *environment)
+{
+	run_all(n, &(struct run){fn, NULL, environment}, expected);
+}
+
+struct pair_case {
+	void (*fn)(struct t_end *a, struct t_end *b);
+	const struct t_options *options;
+};
+
+static int run_pair(int rank, int n, void *arg)
+{
+	(void)rank, (void)n;
+	const struct pair_case *what = arg;
+	struct t_end a, b;
+	t_pair(&a, &b, what->options);
+	what->fn(&a, &b);
+	t_close(&a);
+	t_close(&b);
+	return 0;
+}
+
+void t_standin_pair(void (*fn)(struct t_end *a, struct t_end *b), const struct t_options *o,
+                    const char *const *environment)
+{
+	struct pair_case what = {fn, o};
+	run_all(1, &(struct run){run_pair, &what, environment}, 0);
 }
 
 void t_swap(int rank, const void *mine, void *theirs, size_t bytes)
@@ -179,6 +208,7 @@ void t_open(struct t_end *e, const struct t_options *o)
 	e->psn = psn += 1000 + (uint32_t)getpid() % 1000;
 	open_queue_pair(e);
 	T_CHECK(t_to_init(e) == 0);
+	t_card(e, &e->card);
 }
 
 void t_close(struct t_end *e)
@@ -246,21 +276,16 @@ int t_to_rts(struct t_end *e)
 
 void t_pair(struct t_end *a, struct t_end *b, const struct t_options *o)
 {
-	struct t_card card_a, card_b;
 	t_open(a, o);
 	t_open(b, o);
-	t_card(a, &card_a);
-	t_card(b, &card_b);
-	T_CHECK(t_to_rtr(a, &card_b) == 0 && t_to_rtr(b, &card_a) == 0);
+	T_CHECK(t_to_rtr(a, &b->card) == 0 && t_to_rtr(b, &a->card) == 0);
 	T_CHECK(t_to_rts(a) == 0 && t_to_rts(b) == 0);
 }
 
 void t_connect(struct t_end *e, int rank, const struct t_options *o, struct t_card *peer)
 {
-	struct t_card mine;
 	t_open(e, o);
-	t_card(e, &mine);
-	t_swap(rank, &mine, peer, sizeof mine);
+	t_swap(rank, &e->card, peer, sizeof *peer);
 	T_CHECK(t_to_rtr(e, peer) == 0);
 	T_CHECK(t_to_rts(e) == 0);
 	t_meet(rank);

@@ -69,6 +69,13 @@ struct t_options {
 	bool has_channel, has_one_cq, is_rnr_zero, is_retry_zero;
 };
 
+/* What the other end must know. */
+struct t_card {
+	uint32_t qp_num, psn, rkey;
+	uint64_t address;
+	union ibv_gid gid;
+};
+
 struct t_end {
 	struct t_options o;
 	struct ibv_context *context;
@@ -79,19 +86,16 @@ struct t_end {
 	struct ibv_mr *mr;
 	unsigned char *memory; /* o.bytes, page aligned */
 	uint32_t psn;
-};
-
-/* What the other end must know. */
-struct t_card {
-	uint32_t qp_num, psn, rkey;
-	uint64_t address;
-	union ibv_gid gid;
+	struct t_card card; /* of this end, as t_open() left it */
 };
 
 /* t_standin_run - a case as n processes, with the names and values set in their environment;
  * fn's checks count.  `expected` deaths of ranks are not failures: a bit for each. */
 void t_standin_run(int n, int (*fn)(int rank, int n, void *arg), unsigned expected,
                    const char *const *environment);
+/* t_standin_pair - a case as one process with two connected ends, which it need not close. */
+void t_standin_pair(void (*fn)(struct t_end *a, struct t_end *b), const struct t_options *o,
+                    const char *const *environment);
 /* t_swap - gives the other of two ranks `mine` and gets its. */
 void t_swap(int rank, const void *mine, void *theirs, size_t bytes);
 void t_meet(int rank);
@@ -100,6 +104,7 @@ struct standin_control *t_control(void);
 /* t_open - makes all of it, the queue pair in INIT; t_close - the reverse, all must succeed. */
 void t_open(struct t_end *e, const struct t_options *o);
 void t_close(struct t_end *e);
+/* t_card - anew, where the end was changed by hand. */
 void t_card(const struct t_end *e, struct t_card *out);
 int t_to_init(struct t_end *e);
 int t_to_rtr(struct t_end *e, const struct t_card *peer);

@@ -28,64 +28,48 @@ static bool is_quiet(struct ibv_cq *cq)
 
 /* ---- requests ---- */
 
-static int write_rank(int rank, int n, void *arg)
+static void write_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
 	struct ibv_wc wc;
-	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
-	fill(a.memory, 5000, 1);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, 0, 0, 3000, &card) == 0);
-	T_CHECK(is_quiet(a.send_cq));
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 3000, 2000, &card) == 0);
-	T_CHECK(t_wait(a.send_cq, 1, &wc) && wc.status == IBV_WC_SUCCESS && wc.wr_id == 3000 &&
-	        wc.opcode == IBV_WC_RDMA_WRITE && wc.qp_num == a.qp->qp_num);
-	T_CHECK(memcmp(a.memory, b.memory, 5000) == 0 && b.memory[5000] == 0);
-	T_CHECK(is_quiet(a.send_cq) && is_quiet(b.recv_cq) && is_quiet(b.send_cq));
-	t_close(&a);
-	t_close(&b);
-	return 0;
+	fill(a->memory, 5000, 1);
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, 0, 0, 3000, &b->card) == 0);
+	T_CHECK(is_quiet(a->send_cq));
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 3000, 2000, &b->card) == 0);
+	T_CHECK(t_wait(a->send_cq, 1, &wc) && wc.status == IBV_WC_SUCCESS && wc.wr_id == 3000 &&
+	        wc.opcode == IBV_WC_RDMA_WRITE && wc.qp_num == a->qp->qp_num);
+	T_CHECK(memcmp(a->memory, b->memory, 5000) == 0 && b->memory[5000] == 0);
+	T_CHECK(is_quiet(a->send_cq) && is_quiet(b->recv_cq) && is_quiet(b->send_cq));
 }
 
 static void test_write(void)
 {
-	t_standin_run(1, write_rank, 0, NULL);
+	t_standin_pair(write_case, &(struct t_options){0}, NULL);
 }
 
-static int send_rank(int rank, int n, void *arg)
+static void send_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
 	struct ibv_wc wc;
-	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
-	fill(a.memory, 4096, 2);
-	T_CHECK(t_recv(&b, 8192, 4096) == 0 && t_recv(&b, 0, 0) == 0);
-	T_CHECK(t_send(&a, IBV_WR_SEND_WITH_IMM, SIGNALLED, 0, 1000, NULL) == 0);
-	T_CHECK(t_wait(b.recv_cq, 1, &wc) && wc.status == IBV_WC_SUCCESS && wc.wr_id == 8192 &&
+	fill(a->memory, 4096, 2);
+	T_CHECK(t_recv(b, 8192, 4096) == 0 && t_recv(b, 0, 0) == 0);
+	T_CHECK(t_send(a, IBV_WR_SEND_WITH_IMM, SIGNALLED, 0, 1000, NULL) == 0);
+	T_CHECK(t_wait(b->recv_cq, 1, &wc) && wc.status == IBV_WC_SUCCESS && wc.wr_id == 8192 &&
 	        wc.byte_len == 1000 && wc.opcode == IBV_WC_RECV && wc.wc_flags == IBV_WC_WITH_IMM &&
-	        wc.imm_data == htobe32(0x1234) && wc.qp_num == b.qp->qp_num);
-	T_CHECK(memcmp(a.memory, b.memory + 8192, 1000) == 0);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
+	        wc.imm_data == htobe32(0x1234) && wc.qp_num == b->qp->qp_num);
+	T_CHECK(memcmp(a->memory, b->memory + 8192, 1000) == 0);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_SUCCESS);
 	/* Nothing but the immediate: no element, no key. */
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE_WITH_IMM, SIGNALLED, 0, 0, NULL) == 0);
-	T_CHECK(t_wait(b.recv_cq, 1, &wc) && wc.status == IBV_WC_SUCCESS && wc.byte_len == 0 &&
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE_WITH_IMM, SIGNALLED, 0, 0, NULL) == 0);
+	T_CHECK(t_wait(b->recv_cq, 1, &wc) && wc.status == IBV_WC_SUCCESS && wc.byte_len == 0 &&
 	        wc.opcode == IBV_WC_RECV_RDMA_WITH_IMM && wc.imm_data == htobe32(0x1234));
-	T_CHECK(t_recv(&b, 7, 0) == 0);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE_WITH_IMM, 0, 100, 500, &card) == 0);
-	T_CHECK(t_wait(b.recv_cq, 1, &wc) && wc.byte_len == 500 && wc.wr_id == 7);
-	T_CHECK(memcmp(a.memory + 100, b.memory + 100, 500) == 0);
-	t_close(&a);
-	t_close(&b);
-	return 0;
+	T_CHECK(t_recv(b, 7, 0) == 0);
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE_WITH_IMM, 0, 100, 500, &b->card) == 0);
+	T_CHECK(t_wait(b->recv_cq, 1, &wc) && wc.byte_len == 500 && wc.wr_id == 7);
+	T_CHECK(memcmp(a->memory + 100, b->memory + 100, 500) == 0);
 }
 
 static void test_send_and_immediate(void)
 {
-	t_standin_run(1, send_rank, 0, NULL);
+	t_standin_pair(send_case, &(struct t_options){0}, NULL);
 }
 
 /* post_atomic - on the first word of the peer's memory; the old value comes to this end's. */
@@ -106,134 +90,104 @@ static int post_atomic(struct t_end *e, const struct t_card *peer, enum ibv_wr_o
 	return t_status(e->send_cq);
 }
 
-static int read_rank(int rank, int n, void *arg)
+static void read_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
-	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
-	fill(b.memory, 9000, 3);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_READ, SIGNALLED, 1, 8999, &card) == 0);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
-	T_CHECK(memcmp(a.memory + 1, b.memory + 1, 8999) == 0);
-	uint64_t *mine = (uint64_t *)a.memory, *theirs = (uint64_t *)b.memory;
+	fill(b->memory, 9000, 3);
+	T_CHECK(t_send(a, IBV_WR_RDMA_READ, SIGNALLED, 1, 8999, &b->card) == 0);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_SUCCESS);
+	T_CHECK(memcmp(a->memory + 1, b->memory + 1, 8999) == 0);
+	uint64_t *mine = (uint64_t *)a->memory, *theirs = (uint64_t *)b->memory;
 	*theirs = 40;
-	T_CHECK(post_atomic(&a, &card, IBV_WR_ATOMIC_FETCH_AND_ADD, 2, 0) == IBV_WC_SUCCESS);
+	T_CHECK(post_atomic(a, &b->card, IBV_WR_ATOMIC_FETCH_AND_ADD, 2, 0) == IBV_WC_SUCCESS);
 	T_CHECK(*mine == 40 && *theirs == 42);
-	T_CHECK(post_atomic(&a, &card, IBV_WR_ATOMIC_CMP_AND_SWP, 41, 7) == IBV_WC_SUCCESS);
+	T_CHECK(post_atomic(a, &b->card, IBV_WR_ATOMIC_CMP_AND_SWP, 41, 7) == IBV_WC_SUCCESS);
 	T_CHECK(*mine == 42 && *theirs == 42);
-	T_CHECK(post_atomic(&a, &card, IBV_WR_ATOMIC_CMP_AND_SWP, 42, 7) == IBV_WC_SUCCESS);
+	T_CHECK(post_atomic(a, &b->card, IBV_WR_ATOMIC_CMP_AND_SWP, 42, 7) == IBV_WC_SUCCESS);
 	T_CHECK(*mine == 42 && *theirs == 7);
-	card.address++;
-	T_CHECK(post_atomic(&a, &card, IBV_WR_ATOMIC_FETCH_AND_ADD, 1, 0) ==
+	b->card.address++;
+	T_CHECK(post_atomic(a, &b->card, IBV_WR_ATOMIC_FETCH_AND_ADD, 1, 0) ==
 	        IBV_WC_REM_INV_REQ_ERR);
-	t_close(&a);
-	t_close(&b);
-	return 0;
 }
 
 static void test_read_and_atomics(void)
 {
-	t_standin_run(1, read_rank, 0, NULL);
+	t_standin_pair(read_case, &(struct t_options){0}, NULL);
 }
 
-static int inline_rank(int rank, int n, void *arg)
+static void inline_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
 	struct ibv_wc wc;
-	t_pair(&a, &b, &(struct t_options){0});
 	/* Held, since there is no receive: the data is what it was when it was posted. */
-	fill(a.memory, 64, 4);
-	T_CHECK(t_send(&a, IBV_WR_SEND, SIGNALLED | IBV_SEND_INLINE, 0, 64, NULL) == 0);
-	memset(a.memory, 0, 64);
-	T_CHECK(t_recv(&b, 0, 64) == 0);
-	T_CHECK(t_wait(b.recv_cq, 5, &wc) && wc.byte_len == 64);
-	fill(a.memory, 64, 4);
-	T_CHECK(memcmp(a.memory, b.memory, 64) == 0);
-	T_CHECK(t_send(&a, IBV_WR_SEND, IBV_SEND_INLINE, 0, 65, NULL) == EINVAL);
-	t_close(&a);
-	t_close(&b);
-	return 0;
+	fill(a->memory, 64, 4);
+	T_CHECK(t_send(a, IBV_WR_SEND, SIGNALLED | IBV_SEND_INLINE, 0, 64, NULL) == 0);
+	memset(a->memory, 0, 64);
+	T_CHECK(t_recv(b, 0, 64) == 0);
+	T_CHECK(t_wait(b->recv_cq, 5, &wc) && wc.byte_len == 64);
+	fill(a->memory, 64, 4);
+	T_CHECK(memcmp(a->memory, b->memory, 64) == 0);
+	T_CHECK(t_send(a, IBV_WR_SEND, IBV_SEND_INLINE, 0, 65, NULL) == EINVAL);
 }
 
 static void test_inline(void)
 {
-	t_standin_run(1, inline_rank, 0, NULL);
+	t_standin_pair(inline_case, &(struct t_options){0}, NULL);
 }
 
 /* ---- limits ---- */
 
-static int slots_rank(int rank, int n, void *arg)
+static void slots_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
-	t_pair(&a, &b, &(struct t_options){.send_wr = 4});
-	t_card(&b, &card);
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 3; i++)
-			T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, 0, 0, 8, &card) == 0);
-		T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
+			T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, 0, 0, 8, &b->card) == 0);
+		T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b->card) == 0);
 		/* All four are done, but nobody has polled. */
-		T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, 0, 0, 8, &card) == ENOMEM);
-		T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
+		T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, 0, 0, 8, &b->card) == ENOMEM);
+		T_CHECK(t_status(a->send_cq) == IBV_WC_SUCCESS);
 	}
 	/* Without a signalled one they never come back. */
 	for (int i = 0; i < 4; i++)
-		T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, 0, 0, 8, &card) == 0);
-	T_CHECK(is_quiet(a.send_cq));
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == ENOMEM);
+		T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, 0, 0, 8, &b->card) == 0);
+	T_CHECK(is_quiet(a->send_cq));
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b->card) == ENOMEM);
 	for (int i = 0; i < 64; i++)
-		T_CHECK(t_recv(&b, 0, 8) == 0);
-	T_CHECK(t_recv(&b, 0, 8) == ENOMEM);
-	t_close(&a);
-	t_close(&b);
-	return 0;
+		T_CHECK(t_recv(b, 0, 8) == 0);
+	T_CHECK(t_recv(b, 0, 8) == ENOMEM);
 }
 
 static void test_slots_come_back_by_polling(void)
 {
-	t_standin_run(1, slots_rank, 0, NULL);
+	t_standin_pair(slots_case, &(struct t_options){.send_wr = 4}, NULL);
 }
 
-static int limits_rank(int rank, int n, void *arg)
+static void limits_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
-	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
 	struct ibv_sge sge[3] = {{0}};
 	struct ibv_send_wr wr = {.sg_list = sge, .num_sge = 3, .opcode = IBV_WR_RDMA_WRITE}, *bad;
-	T_CHECK(a.context->ops.post_send(a.qp, &wr, &bad) == EINVAL && bad == &wr);
+	T_CHECK(a->context->ops.post_send(a->qp, &wr, &bad) == EINVAL && bad == &wr);
 	struct ibv_recv_wr recv = {.sg_list = sge, .num_sge = 3}, *bad_recv;
-	T_CHECK(a.context->ops.post_recv(a.qp, &recv, &bad_recv) == EINVAL);
-	struct ibv_qp_init_attr init = {.send_cq = a.send_cq,
-	                                .recv_cq = a.recv_cq,
+	T_CHECK(a->context->ops.post_recv(a->qp, &recv, &bad_recv) == EINVAL);
+	struct ibv_qp_init_attr init = {.send_cq = a->send_cq,
+	                                .recv_cq = a->recv_cq,
 	                                .qp_type = IBV_QPT_RC,
 	                                .cap = {.max_inline_data = 257}};
-	T_CHECK(v.create_qp(a.pd, &init) == NULL && errno == EINVAL);
+	T_CHECK(v.create_qp(a->pd, &init) == NULL && errno == EINVAL);
 	init.cap.max_inline_data = 0;
 	init.qp_type = IBV_QPT_UD;
-	T_CHECK(v.create_qp(a.pd, &init) == NULL && errno == EOPNOTSUPP);
-	T_CHECK(v.create_cq(a.context, STANDIN_CQE_MAX + 1, NULL, NULL, 0) == NULL);
+	T_CHECK(v.create_qp(a->pd, &init) == NULL && errno == EOPNOTSUPP);
+	T_CHECK(v.create_cq(a->context, STANDIN_CQE_MAX + 1, NULL, NULL, 0) == NULL);
 	/* STANDIN_MAX_MSG is 65536 here. */
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 65536, &card) == 0);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 65537, &card) == 0);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_LOC_LEN_ERR);
-	T_CHECK(t_state(&a) == IBV_QPS_ERR && t_state(&b) == IBV_QPS_RTS);
-	t_close(&a);
-	t_close(&b);
-	return 0;
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 65536, &b->card) == 0);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_SUCCESS);
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 65537, &b->card) == 0);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_LOC_LEN_ERR);
+	T_CHECK(t_state(a) == IBV_QPS_ERR && t_state(b) == IBV_QPS_RTS);
 }
 
 static void test_limits(void)
 {
 	static const char *const environment[] = {"STANDIN_MAX_MSG", "65536", NULL};
-	t_standin_run(1, limits_rank, 0, environment);
+	t_standin_pair(limits_case, &(struct t_options){0}, environment);
 }
 
 /* ---- keys and rights ---- */
@@ -242,19 +196,15 @@ static void test_limits(void)
 static int refused(enum ibv_wr_opcode op, int access, size_t beyond, int dkey)
 {
 	struct t_end a, b;
-	struct t_card card;
 	t_open(&a, &(struct t_options){0});
 	t_open(&b, &(struct t_options){.access = access});
-	struct t_card card_a;
-	t_card(&a, &card_a);
-	t_card(&b, &card);
-	T_CHECK(t_to_rtr(&a, &card) == 0 && t_to_rtr(&b, &card_a) == 0);
+	T_CHECK(t_to_rtr(&a, &b.card) == 0 && t_to_rtr(&b, &a.card) == 0);
 	T_CHECK(t_to_rts(&a) == 0 && t_to_rts(&b) == 0);
 	T_CHECK(t_recv(&b, 0, 8) == 0);
-	card.address += beyond;
-	card.rkey += (uint32_t)dkey;
-	T_CHECK(t_send(&a, op, SIGNALLED, 0, 8, &card) == 0);
-	T_CHECK(t_send(&a, op, 0, 0, 8, &card) == 0);
+	b.card.address += beyond;
+	b.card.rkey += (uint32_t)dkey;
+	T_CHECK(t_send(&a, op, SIGNALLED, 0, 8, &b.card) == 0);
+	T_CHECK(t_send(&a, op, 0, 0, 8, &b.card) == 0);
 	const int status = t_status(a.send_cq);
 	T_CHECK(t_status(a.send_cq) == IBV_WC_WR_FLUSH_ERR);
 	T_CHECK(t_state(&a) == IBV_QPS_ERR && t_state(&b) == IBV_QPS_ERR);
@@ -287,21 +237,18 @@ static int domain_rank(int rank, int n, void *arg)
 {
 	(void)rank, (void)n, (void)arg;
 	struct t_end a, b, other;
-	struct t_card card;
 	t_pair(&a, &b, &(struct t_options){0});
 	t_open(&other, &(struct t_options){0});
 	/* A key of another protection domain, of the same process. */
-	t_card(&other, &card);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &other.card) == 0);
 	T_CHECK(t_status(a.send_cq) == IBV_WC_REM_ACCESS_ERR);
 	t_close(&a);
 	t_close(&b);
 	/* The same on this side, and a key that is no more. */
 	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
 	struct ibv_mr *mine = a.mr;
 	a.mr = other.mr;
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b.card) == 0);
 	T_CHECK(t_status(a.send_cq) == IBV_WC_LOC_PROT_ERR);
 	a.mr = mine;
 	t_close(&a);
@@ -315,47 +262,33 @@ static void test_protection_domains(void)
 	t_standin_run(1, domain_rank, 0, NULL);
 }
 
-static int stale_rank(int rank, int n, void *arg)
+static void stale_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
-	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
-	T_CHECK(v.dereg_mr(b.mr) == 0);
-	b.mr = v.reg_mr(b.pd, b.memory, b.o.bytes, RIGHTS_ALL);
-	T_CHECK(b.mr->rkey != card.rkey);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_REM_ACCESS_ERR);
-	t_close(&a);
-	t_close(&b);
-	return 0;
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b->card) == 0);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_SUCCESS);
+	T_CHECK(v.dereg_mr(b->mr) == 0);
+	b->mr = v.reg_mr(b->pd, b->memory, b->o.bytes, RIGHTS_ALL);
+	T_CHECK(b->mr->rkey != b->card.rkey);
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b->card) == 0);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_REM_ACCESS_ERR);
 }
 
 static void test_stale_key(void)
 {
-	t_standin_run(1, stale_rank, 0, NULL);
+	t_standin_pair(stale_case, &(struct t_options){0}, NULL);
 }
 
-static int short_rank(int rank, int n, void *arg)
+static void short_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	t_pair(&a, &b, &(struct t_options){0});
-	T_CHECK(t_recv(&b, 0, 99) == 0);
-	T_CHECK(t_send(&a, IBV_WR_SEND, SIGNALLED, 0, 100, NULL) == 0);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_REM_INV_REQ_ERR);
-	T_CHECK(t_status(b.recv_cq) == IBV_WC_LOC_LEN_ERR);
-	t_close(&a);
-	t_close(&b);
-	return 0;
+	T_CHECK(t_recv(b, 0, 99) == 0);
+	T_CHECK(t_send(a, IBV_WR_SEND, SIGNALLED, 0, 100, NULL) == 0);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_REM_INV_REQ_ERR);
+	T_CHECK(t_status(b->recv_cq) == IBV_WC_LOC_LEN_ERR);
 }
 
 static void test_receive_too_short(void)
 {
-	t_standin_run(1, short_rank, 0, NULL);
+	t_standin_pair(short_case, &(struct t_options){0}, NULL);
 }
 
 /* ---- not ready, failed, overrun ---- */
@@ -364,12 +297,10 @@ static int rnr_rank(int rank, int n, void *arg)
 {
 	(void)rank, (void)n, (void)arg;
 	struct t_end a, b;
-	struct t_card card;
 	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
 	const double began = t_now();
 	T_CHECK(t_send(&a, IBV_WR_SEND, SIGNALLED, 0, 8, NULL) == 0);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 64, 8, &card) == 0);
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 64, 8, &b.card) == 0);
 	T_CHECK(t_now() - began < 0.1);
 	a.memory[64] = 9;
 	/* In order: the write waits for the send before it. */
@@ -398,58 +329,45 @@ static void test_receiver_not_ready(void)
 	t_standin_run(1, rnr_rank, 0, NULL);
 }
 
-static int flush_rank(int rank, int n, void *arg)
+static void flush_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	t_pair(&a, &b, &(struct t_options){0});
-	T_CHECK(t_recv(&a, 1, 8) == 0 && t_recv(&a, 2, 8) == 0);
-	T_CHECK(t_send(&a, IBV_WR_SEND, 0, 3, 8, NULL) == 0);
+	(void)b; /* does nothing but being connected */
+	T_CHECK(t_recv(a, 1, 8) == 0 && t_recv(a, 2, 8) == 0);
+	T_CHECK(t_send(a, IBV_WR_SEND, 0, 3, 8, NULL) == 0);
 	struct ibv_qp_attr error = {.qp_state = IBV_QPS_ERR};
-	T_CHECK(v.modify_qp(a.qp, &error, IBV_QP_STATE) == 0);
-	T_CHECK(t_recv(&a, 4, 8) == 0);
-	T_CHECK(t_send(&a, IBV_WR_SEND, 0, 5, 8, NULL) == 0);
+	T_CHECK(v.modify_qp(a->qp, &error, IBV_QP_STATE) == 0);
+	T_CHECK(t_recv(a, 4, 8) == 0);
+	T_CHECK(t_send(a, IBV_WR_SEND, 0, 5, 8, NULL) == 0);
 	struct ibv_wc wc;
 	static const uint64_t receives[] = {1, 2, 4}, sends[] = {3, 5};
 	for (int i = 0; i < 3; i++)
-		T_CHECK(t_wait(a.recv_cq, 1, &wc) && wc.wr_id == receives[i] &&
+		T_CHECK(t_wait(a->recv_cq, 1, &wc) && wc.wr_id == receives[i] &&
 		        wc.status == IBV_WC_WR_FLUSH_ERR);
 	for (int i = 0; i < 2; i++)
-		T_CHECK(t_wait(a.send_cq, 1, &wc) && wc.wr_id == sends[i] &&
+		T_CHECK(t_wait(a->send_cq, 1, &wc) && wc.wr_id == sends[i] &&
 		        wc.status == IBV_WC_WR_FLUSH_ERR);
-	t_close(&a);
-	t_close(&b);
-	return 0;
 }
 
 static void test_flush(void)
 {
-	t_standin_run(1, flush_rank, 0, NULL);
+	t_standin_pair(flush_case, &(struct t_options){0}, NULL);
 }
 
-static int overrun_rank(int rank, int n, void *arg)
+static void overrun_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
-	t_pair(&a, &b, &(struct t_options){.cqe = 4});
-	t_card(&b, &card);
 	for (int i = 0; i < 6; i++)
-		T_CHECK(t_recv(&b, 0, 0) == 0);
+		T_CHECK(t_recv(b, 0, 0) == 0);
 	for (int i = 0; i < 4; i++)
-		T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE_WITH_IMM, 0, 0, 0, NULL) == 0);
-	T_CHECK(t_state(&b) == IBV_QPS_RTS);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE_WITH_IMM, 0, 0, 0, NULL) == 0);
-	T_CHECK(t_event(&b) == IBV_EVENT_CQ_ERR);
-	T_CHECK(t_state(&b) == IBV_QPS_ERR && t_state(&a) == IBV_QPS_RTS);
-	t_close(&a);
-	t_close(&b);
-	return 0;
+		T_CHECK(t_send(a, IBV_WR_RDMA_WRITE_WITH_IMM, 0, 0, 0, NULL) == 0);
+	T_CHECK(t_state(b) == IBV_QPS_RTS);
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE_WITH_IMM, 0, 0, 0, NULL) == 0);
+	T_CHECK(t_event(b) == IBV_EVENT_CQ_ERR);
+	T_CHECK(t_state(b) == IBV_QPS_ERR && t_state(a) == IBV_QPS_RTS);
 }
 
 static void test_completion_queue_overrun(void)
 {
-	t_standin_run(1, overrun_rank, 0, NULL);
+	t_standin_pair(overrun_case, &(struct t_options){.cqe = 4}, NULL);
 }
 
 /* ---- states ---- */
@@ -458,30 +376,27 @@ static int states_rank(int rank, int n, void *arg)
 {
 	(void)rank, (void)n, (void)arg;
 	struct t_end a, b;
-	struct t_card card_a, card_b;
 	t_open(&a, &(struct t_options){0});
 	t_open(&b, &(struct t_options){0});
-	t_card(&a, &card_a);
-	t_card(&b, &card_b);
 	T_CHECK(t_to_rts(&a) == EINVAL); /* not before RTR */
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, 0, 0, 8, &card_b) == EINVAL);
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, 0, 0, 8, &b.card) == EINVAL);
 	struct ibv_qp_attr rtr = {.qp_state = IBV_QPS_RTR, .path_mtu = IBV_MTU_1024};
 	T_CHECK(v.modify_qp(a.qp, &rtr, IBV_QP_STATE | IBV_QP_PATH_MTU) == EINVAL);
 	a.o.node_gid = 7;
-	T_CHECK(t_to_rtr(&a, &card_b) == EINVAL); /* no such address */
+	T_CHECK(t_to_rtr(&a, &b.card) == EINVAL); /* no such address */
 	a.o.node_gid = 1;
-	T_CHECK(t_to_rtr(&a, &card_b) == 0 && t_to_rtr(&b, &card_a) == 0);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, 0, 0, 8, &card_b) == EINVAL); /* RTR only receives */
+	T_CHECK(t_to_rtr(&a, &b.card) == 0 && t_to_rtr(&b, &a.card) == 0);
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, 0, 0, 8, &b.card) == EINVAL); /* RTR only receives */
 	T_CHECK(t_to_rts(&a) == 0 && t_to_rts(&b) == 0);
 	for (int round = 0; round < 3; round++) {
-		T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card_b) == 0);
+		T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b.card) == 0);
 		T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
 		struct ibv_qp_attr to = {.qp_state = IBV_QPS_ERR};
 		T_CHECK(v.modify_qp(a.qp, &to, IBV_QP_STATE) == 0);
 		to.qp_state = IBV_QPS_RESET;
 		T_CHECK(v.modify_qp(a.qp, &to, IBV_QP_STATE) == 0);
 		T_CHECK(t_recv(&a, 0, 0) == EINVAL);
-		T_CHECK(t_to_init(&a) == 0 && t_to_rtr(&a, &card_b) == 0 && t_to_rts(&a) == 0);
+		T_CHECK(t_to_init(&a) == 0 && t_to_rtr(&a, &b.card) == 0 && t_to_rts(&a) == 0);
 	}
 	t_close(&a);
 	t_close(&b);
@@ -498,18 +413,15 @@ static int unconnected_rank(int rank, int n, void *arg)
 {
 	(void)rank, (void)n, (void)arg;
 	struct t_end a, b;
-	struct t_card card_a, card_b;
 	for (int psn_is_wrong = 0; psn_is_wrong < 2; psn_is_wrong++) {
 		t_open(&a, &(struct t_options){.timeout = 12, .retry_cnt = 2});
 		t_open(&b, &(struct t_options){0});
-		t_card(&a, &card_a);
-		t_card(&b, &card_b);
-		T_CHECK(t_to_rtr(&a, &card_b) == 0 && t_to_rts(&a) == 0);
-		card_a.psn++;
+		T_CHECK(t_to_rtr(&a, &b.card) == 0 && t_to_rts(&a) == 0);
+		a.card.psn++;
 		if (psn_is_wrong)
-			T_CHECK(t_to_rtr(&b, &card_a) == 0);
+			T_CHECK(t_to_rtr(&b, &a.card) == 0);
 		const double began = t_now();
-		T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card_b) == 0);
+		T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b.card) == 0);
 		T_CHECK(t_status(a.send_cq) == IBV_WC_RETRY_EXC_ERR);
 		const double took = t_now() - began;
 		T_CHECK(took > 0.050 && took < 1);
@@ -519,11 +431,9 @@ static int unconnected_rank(int rank, int n, void *arg)
 	/* In time. */
 	t_open(&a, &(struct t_options){.timeout = 14});
 	t_open(&b, &(struct t_options){0});
-	t_card(&a, &card_a);
-	t_card(&b, &card_b);
-	T_CHECK(t_to_rtr(&a, &card_b) == 0 && t_to_rts(&a) == 0);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card_b) == 0);
-	T_CHECK(t_to_rtr(&b, &card_a) == 0);
+	T_CHECK(t_to_rtr(&a, &b.card) == 0 && t_to_rts(&a) == 0);
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b.card) == 0);
+	T_CHECK(t_to_rtr(&b, &a.card) == 0);
 	T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
 	t_close(&a);
 	t_close(&b);
@@ -539,15 +449,12 @@ static int mtu_rank(int rank, int n, void *arg)
 {
 	(void)rank, (void)n, (void)arg;
 	struct t_end a, b;
-	struct t_card card_a, card_b;
 	t_open(&a, &(struct t_options){.mtu = IBV_MTU_4096});
 	t_open(&b, &(struct t_options){.mtu = IBV_MTU_1024});
-	t_card(&a, &card_a);
-	t_card(&b, &card_b);
-	T_CHECK(t_to_rtr(&a, &card_b) == 0 && t_to_rtr(&b, &card_a) == 0 && t_to_rts(&a) == 0);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 1024, &card_b) == 0);
+	T_CHECK(t_to_rtr(&a, &b.card) == 0 && t_to_rtr(&b, &a.card) == 0 && t_to_rts(&a) == 0);
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 1024, &b.card) == 0);
 	T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 1025, &card_b) == 0);
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 1025, &b.card) == 0);
 	T_CHECK(t_status(a.send_cq) == IBV_WC_REM_INV_REQ_ERR);
 	T_CHECK(t_event(&b) == IBV_EVENT_QP_REQ_ERR);
 	t_close(&a);
@@ -568,46 +475,40 @@ static bool is_readable(int fd)
 	return poll(&p, 1, 0) == 1;
 }
 
-static int channel_rank(int rank, int n, void *arg)
+static void channel_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
 	struct ibv_cq *cq;
 	void *context;
 	struct ibv_wc wc;
-	t_pair(&a, &b, &(struct t_options){.has_channel = true});
 	for (int i = 0; i < 8; i++)
-		T_CHECK(t_recv(&b, 0, 8) == 0);
-	T_CHECK(t_send(&a, IBV_WR_SEND, 0, 0, 8, NULL) == 0);
-	T_CHECK(!is_readable(b.channel->fd)); /* not armed */
-	b.context->ops.req_notify_cq(b.recv_cq, 0);
-	T_CHECK(!is_readable(b.channel->fd)); /* what came before does not count */
-	T_CHECK(t_send(&a, IBV_WR_SEND, 0, 0, 8, NULL) == 0);
-	T_CHECK(t_send(&a, IBV_WR_SEND, 0, 0, 8, NULL) == 0);
-	T_CHECK(is_readable(b.channel->fd));
-	T_CHECK(v.get_cq_event(b.channel, &cq, &context) == 0 && cq == b.recv_cq && context == &b);
+		T_CHECK(t_recv(b, 0, 8) == 0);
+	T_CHECK(t_send(a, IBV_WR_SEND, 0, 0, 8, NULL) == 0);
+	T_CHECK(!is_readable(b->channel->fd)); /* not armed */
+	b->context->ops.req_notify_cq(b->recv_cq, 0);
+	T_CHECK(!is_readable(b->channel->fd)); /* what came before does not count */
+	T_CHECK(t_send(a, IBV_WR_SEND, 0, 0, 8, NULL) == 0);
+	T_CHECK(t_send(a, IBV_WR_SEND, 0, 0, 8, NULL) == 0);
+	T_CHECK(is_readable(b->channel->fd));
+	T_CHECK(v.get_cq_event(b->channel, &cq, &context) == 0 && cq == b->recv_cq && context == b);
 	v.ack_cq_events(cq, 1);
-	T_CHECK(!is_readable(b.channel->fd)); /* one event an arming */
-	b.context->ops.req_notify_cq(b.recv_cq, 1);
-	T_CHECK(t_send(&a, IBV_WR_SEND, 0, 0, 8, NULL) == 0);
-	T_CHECK(!is_readable(b.channel->fd));
-	T_CHECK(t_send(&a, IBV_WR_SEND, IBV_SEND_SOLICITED, 0, 8, NULL) == 0);
-	T_CHECK(is_readable(b.channel->fd));
-	T_CHECK(v.get_cq_event(b.channel, &cq, &context) == 0);
+	T_CHECK(!is_readable(b->channel->fd)); /* one event an arming */
+	b->context->ops.req_notify_cq(b->recv_cq, 1);
+	T_CHECK(t_send(a, IBV_WR_SEND, 0, 0, 8, NULL) == 0);
+	T_CHECK(!is_readable(b->channel->fd));
+	T_CHECK(t_send(a, IBV_WR_SEND, IBV_SEND_SOLICITED, 0, 8, NULL) == 0);
+	T_CHECK(is_readable(b->channel->fd));
+	T_CHECK(v.get_cq_event(b->channel, &cq, &context) == 0);
 	v.ack_cq_events(cq, 1);
 	struct ibv_async_event event;
-	T_CHECK(v.get_async_event(b.context, &event) == -1 && errno == EAGAIN);
+	T_CHECK(v.get_async_event(b->context, &event) == -1 && errno == EAGAIN);
 	for (int i = 0; i < 5; i++)
-		T_CHECK(t_wait(b.recv_cq, 1, &wc));
-	T_CHECK(v.destroy_comp_channel(b.channel) == EBUSY);
-	t_close(&a);
-	t_close(&b);
-	return 0;
+		T_CHECK(t_wait(b->recv_cq, 1, &wc));
+	T_CHECK(v.destroy_comp_channel(b->channel) == EBUSY);
 }
 
 static void test_completion_channel(void)
 {
-	t_standin_run(1, channel_rank, 0, NULL);
+	t_standin_pair(channel_case, &(struct t_options){.has_channel = true}, NULL);
 }
 
 /* ---- registration ---- */
@@ -642,37 +543,31 @@ static void test_registration(void)
 	t_standin_run(1, register_rank, 0, environment);
 }
 
-static int dmabuf_rank(int rank, int n, void *arg)
+static void dmabuf_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
-	t_pair(&a, &b, &(struct t_options){0});
 	const int fd = memfd_create("gpu", 0);
 	T_CHECK(ftruncate(fd, 65536) == 0);
-	T_CHECK(v.reg_dmabuf_mr(b.pd, 0, 4096, 0, -1, RIGHTS_ALL) == NULL && errno == EBADF);
-	T_CHECK(v.reg_dmabuf_mr(b.pd, 4096, 4096, 4097, fd, RIGHTS_ALL) == NULL && errno == EINVAL);
-	struct ibv_mr *mr = v.reg_dmabuf_mr(b.pd, 4096 + 100, 8192, 0x7000000064, fd, RIGHTS_ALL);
+	T_CHECK(v.reg_dmabuf_mr(b->pd, 0, 4096, 0, -1, RIGHTS_ALL) == NULL && errno == EBADF);
+	T_CHECK(v.reg_dmabuf_mr(b->pd, 4096, 4096, 4097, fd, RIGHTS_ALL) == NULL &&
+	        errno == EINVAL);
+	struct ibv_mr *mr = v.reg_dmabuf_mr(b->pd, 4096 + 100, 8192, 0x7000000064, fd, RIGHTS_ALL);
 	T_CHECK(mr != NULL);
 	close(fd);
-	card = (struct t_card){.rkey = mr->rkey, .address = 0x7000000064};
-	fill(a.memory, 8192, 6);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8192, &card) == 0);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
-	memset(a.memory, 0, 8192);
-	T_CHECK(t_send(&a, IBV_WR_RDMA_READ, SIGNALLED, 0, 8192, &card) == 0);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
-	fill(b.memory, 8192, 6);
-	T_CHECK(memcmp(a.memory, b.memory, 8192) == 0);
+	const struct t_card card = {.rkey = mr->rkey, .address = 0x7000000064};
+	fill(a->memory, 8192, 6);
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8192, &card) == 0);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_SUCCESS);
+	memset(a->memory, 0, 8192);
+	T_CHECK(t_send(a, IBV_WR_RDMA_READ, SIGNALLED, 0, 8192, &card) == 0);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_SUCCESS);
+	fill(b->memory, 8192, 6);
+	T_CHECK(memcmp(a->memory, b->memory, 8192) == 0);
 	T_CHECK(v.dereg_mr(mr) == 0);
-	t_close(&a);
-	t_close(&b);
-	return 0;
 }
 
 static void test_dmabuf(void)
 {
-	t_standin_run(1, dmabuf_rank, 0, NULL);
+	t_standin_pair(dmabuf_case, &(struct t_options){0}, NULL);
 }
 
 /* ---- devices and counts ---- */
@@ -732,9 +627,8 @@ static int infiniband_rank(int rank, int n, void *arg)
 		a.ah_attr.dlid = (uint16_t)(2 - i);
 		T_CHECK(v.modify_qp(ends[i].qp, &a, mask) == 0 && t_to_rts(&ends[i]) == 0);
 	}
-	struct t_card card = {.rkey = ends[1].mr->rkey, .address = (uintptr_t)ends[1].memory};
 	ends[0].memory[5] = 5;
-	T_CHECK(t_send(&ends[0], IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
+	T_CHECK(t_send(&ends[0], IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &ends[1].card) == 0);
 	T_CHECK(t_status(ends[0].send_cq) == IBV_WC_SUCCESS && ends[1].memory[5] == 5);
 	t_close(&ends[0]);
 	t_close(&ends[1]);
@@ -753,13 +647,11 @@ static int scale_rank(int rank, int n, void *arg)
 {
 	(void)rank, (void)n, (void)arg;
 	struct t_end a, b;
-	struct t_card card;
 	t_open(&a, &(struct t_options){.timeout = 12, .retry_cnt = 1});
 	t_open(&b, &(struct t_options){0});
-	t_card(&b, &card);
-	T_CHECK(t_to_rtr(&a, &card) == 0 && t_to_rts(&a) == 0);
+	T_CHECK(t_to_rtr(&a, &b.card) == 0 && t_to_rts(&a) == 0);
 	const double began = t_now();
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
+	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b.card) == 0);
 	T_CHECK(t_status(a.send_cq) == IBV_WC_RETRY_EXC_ERR && t_now() - began > 0.134);
 	t_close(&a);
 	t_close(&b);

@@ -97,9 +97,8 @@ static int edges_rank(int rank, int n, void *arg)
 	struct ibv_mr *whole = e.mr;
 	e.memory += 1000;
 	e.mr = v.reg_mr(e.pd, e.memory, 20000, e.o.access);
-	struct t_card mine;
-	t_card(&e, &mine);
-	t_swap(rank, &mine, &peer, sizeof mine);
+	t_card(&e, &e.card);
+	t_swap(rank, &e.card, &peer, sizeof e.card);
 	T_CHECK(t_to_rtr(&e, &peer) == 0 && t_to_rts(&e) == 0);
 	t_meet(rank);
 	if (rank == 0) {
@@ -174,10 +173,8 @@ static int adders_rank(int rank, int n, void *arg)
 	wr.wr.atomic.compare_add = 1;
 	struct t_end *by = &e;
 	if (rank == 0) {
-		struct t_card there;
 		t_pair(&self, &other, &(struct t_options){0});
 		by = &self;
-		t_card(&other, &there);
 		sge = (struct ibv_sge){(uintptr_t)self.memory, 8, self.mr->lkey};
 		/* The word's registration belongs to another domain: register it in `other`'s. */
 		struct ibv_mr *word = v.reg_mr(other.pd, e.memory, 4096, e.o.access);
@@ -349,41 +346,33 @@ static void test_sender_stopped_at_any_moment(void)
 
 /* ---- ports and addresses ---- */
 
-static int port_rank(int rank, int n, void *arg)
+static void port_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
 	struct ibv_wc wc;
 	struct standin_control *control = t_control();
-	/* 67 ms, 8 attempts. */
-	t_pair(&a, &b, &(struct t_options){.timeout = 14});
-	t_card(&b, &card);
-	T_CHECK(write_status(&a, &card) == IBV_WC_SUCCESS);
+	T_CHECK(write_status(a, &b->card) == IBV_WC_SUCCESS);
 	T_CHECK(standin_control_port(control, 0, STANDIN_PORT_DOWN) == 0);
-	T_CHECK(t_event(&a) == IBV_EVENT_PORT_ERR && t_event(&b) == IBV_EVENT_PORT_ERR);
+	T_CHECK(t_event(a) == IBV_EVENT_PORT_ERR && t_event(b) == IBV_EVENT_PORT_ERR);
 	struct ibv_port_attr port;
-	T_CHECK(v.query_port(a.context, 1, (struct _compat_ibv_port_attr *)&port) == 0);
+	T_CHECK(v.query_port(a->context, 1, (struct _compat_ibv_port_attr *)&port) == 0);
 	T_CHECK(port.state == IBV_PORT_DOWN);
-	a.memory[0] = 77;
-	T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &card) == 0);
-	T_CHECK(!t_wait(a.send_cq, 0.15, &wc) && b.memory[0] == 0);
+	a->memory[0] = 77;
+	T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 8, &b->card) == 0);
+	T_CHECK(!t_wait(a->send_cq, 0.15, &wc) && b->memory[0] == 0);
 	T_CHECK(standin_control_port(control, 0, STANDIN_PORT_UP) == 0);
-	T_CHECK(t_event(&a) == IBV_EVENT_PORT_ACTIVE);
-	T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS && b.memory[0] == 77);
+	T_CHECK(t_event(a) == IBV_EVENT_PORT_ACTIVE);
+	T_CHECK(t_status(a->send_cq) == IBV_WC_SUCCESS && b->memory[0] == 77);
 	/* For longer than the window. */
 	T_CHECK(standin_control_port(control, 0, STANDIN_PORT_DOWN) == 0);
-	T_CHECK(write_status(&a, &card) == IBV_WC_RETRY_EXC_ERR);
+	T_CHECK(write_status(a, &b->card) == IBV_WC_RETRY_EXC_ERR);
 	T_CHECK(standin_control_port(control, 0, STANDIN_PORT_UP) == 0);
 	standin_control_close(control);
-	t_close(&a);
-	t_close(&b);
-	return 0;
 }
 
 static void test_port_down_and_up(void)
 {
-	t_standin_run(1, port_rank, 0, NULL);
+	/* 67 ms, 8 attempts. */
+	t_standin_pair(port_case, &(struct t_options){.timeout = 14}, NULL);
 }
 
 /* Two hosts: the port of one goes down, and only it is told so. */
@@ -438,55 +427,45 @@ static void revive(struct t_end *a, const struct t_card *card)
 	T_CHECK(write_status(a, card) == IBV_WC_SUCCESS);
 }
 
-static int silent_rank(int rank, int n, void *arg)
+static void silent_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
 	struct ibv_wc wc;
 	struct standin_control *control = t_control();
-	t_pair(&a, &b, &(struct t_options){.timeout = 12, .retry_cnt = 2});
-	t_card(&b, &card);
 	T_CHECK(standin_control_port(control, 0, STANDIN_PORT_SILENT) == 0);
-	hangs(&a, &card);
+	hangs(a, &b->card);
 	T_CHECK(standin_control_port(control, 0, STANDIN_PORT_UP) == 0);
-	T_CHECK(!t_wait(a.send_cq, 0.1, &wc));
-	revive(&a, &card);
+	T_CHECK(!t_wait(a->send_cq, 0.1, &wc));
+	revive(a, &b->card);
 	/* An address that is taken away and given back. */
 	union ibv_gid gid;
 	static const union ibv_gid zero;
-	while (t_event(&a) != IBV_EVENT_PORT_ACTIVE)
+	while (t_event(a) != IBV_EVENT_PORT_ACTIVE)
 		continue;
 	T_CHECK(standin_control_gid(control, 0, 1, STANDIN_GID_REMOVED) == 0);
-	T_CHECK(t_event(&a) == IBV_EVENT_GID_CHANGE);
-	T_CHECK(v.query_gid(a.context, 1, 1, &gid) == 0 && memcmp(&gid, &zero, 16) == 0);
-	hangs(&a, &card);
+	T_CHECK(t_event(a) == IBV_EVENT_GID_CHANGE);
+	T_CHECK(v.query_gid(a->context, 1, 1, &gid) == 0 && memcmp(&gid, &zero, 16) == 0);
+	hangs(a, &b->card);
 	T_CHECK(standin_control_gid(control, 0, 1, STANDIN_GID_PRESENT) == 0);
-	T_CHECK(t_event(&a) == IBV_EVENT_GID_CHANGE);
-	T_CHECK(!t_wait(a.send_cq, 0.1, &wc));
-	revive(&a, &card);
+	T_CHECK(t_event(a) == IBV_EVENT_GID_CHANGE);
+	T_CHECK(!t_wait(a->send_cq, 0.1, &wc));
+	revive(a, &b->card);
 	standin_control_close(control);
-	t_close(&a);
-	t_close(&b);
-	return 0;
 }
 
 static void test_silent_hangs(void)
 {
-	t_standin_run(1, silent_rank, 0, NULL);
+	t_standin_pair(silent_case, &(struct t_options){.timeout = 12, .retry_cnt = 2}, NULL);
 }
 
 static int dead_rank(int rank, int n, void *arg)
 {
 	(void)rank, (void)n, (void)arg;
 	struct t_end a, b;
-	struct t_card card;
 	struct standin_control *control = t_control();
 	const struct t_options o = {.timeout = 10, .retry_cnt = 1};
 	T_CHECK(standin_control_gid(control, 0, 1, STANDIN_GID_DEAD) == 0);
 	t_pair(&a, &b, &o);
-	t_card(&b, &card);
-	T_CHECK(write_status(&a, &card) == IBV_WC_RETRY_EXC_ERR);
+	T_CHECK(write_status(&a, &b.card) == IBV_WC_RETRY_EXC_ERR);
 	t_close(&a);
 	t_close(&b);
 	/* The other address of the same port. */
@@ -494,6 +473,7 @@ static int dead_rank(int rank, int n, void *arg)
 	local.node_gid = -1;
 	t_open(&a, &local);
 	a.o.node_gid = 1; /* an IPv4 address there, a link-local here */
+	struct t_card card;
 	t_card(&a, &card);
 	a.o.node_gid = 0;
 	T_CHECK(t_to_rtr(&a, &card) == 0 && t_to_rts(&a) == 0);
@@ -502,8 +482,7 @@ static int dead_rank(int rank, int n, void *arg)
 	T_CHECK(standin_control_gid(control, 0, 1, STANDIN_GID_PRESENT) == 0);
 	T_CHECK(standin_control_block(control, 0, 0, true) == 0);
 	t_pair(&a, &b, &o);
-	t_card(&b, &card);
-	T_CHECK(write_status(&a, &card) == IBV_WC_RETRY_EXC_ERR);
+	T_CHECK(write_status(&a, &b.card) == IBV_WC_RETRY_EXC_ERR);
 	standin_control_close(control);
 	t_close(&a);
 	t_close(&b);
@@ -521,31 +500,27 @@ static int kill_rank(int rank, int n, void *arg)
 {
 	(void)rank, (void)n, (void)arg;
 	struct t_end a, b;
-	struct t_card card;
 	struct standin_control *control = t_control();
 	/* From the environment: two requests, then status 10. */
 	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
-	T_CHECK(write_status(&a, &card) == IBV_WC_SUCCESS);
-	T_CHECK(write_status(&a, &card) == IBV_WC_SUCCESS);
-	T_CHECK(write_status(&a, &card) == IBV_WC_REM_ACCESS_ERR);
+	T_CHECK(write_status(&a, &b.card) == IBV_WC_SUCCESS);
+	T_CHECK(write_status(&a, &b.card) == IBV_WC_SUCCESS);
+	T_CHECK(write_status(&a, &b.card) == IBV_WC_REM_ACCESS_ERR);
 	t_close(&a);
 	t_close(&b);
 	/* From a test, once. */
 	for (int round = 0; round < 2; round++) {
 		T_CHECK(standin_control_kill(control, 0, 3, IBV_WC_REM_OP_ERR) == 0);
 		t_pair(&a, &b, &(struct t_options){0});
-		t_card(&b, &card);
 		for (int i = 0; i < 3; i++)
-			T_CHECK(write_status(&a, &card) == IBV_WC_SUCCESS);
-		T_CHECK(write_status(&a, &card) == IBV_WC_REM_OP_ERR);
-		T_CHECK(write_status(&a, &card) == IBV_WC_WR_FLUSH_ERR);
+			T_CHECK(write_status(&a, &b.card) == IBV_WC_SUCCESS);
+		T_CHECK(write_status(&a, &b.card) == IBV_WC_REM_OP_ERR);
+		T_CHECK(write_status(&a, &b.card) == IBV_WC_WR_FLUSH_ERR);
 		t_close(&a);
 		t_close(&b);
 	}
 	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
-	T_CHECK(write_status(&a, &card) == IBV_WC_SUCCESS);
+	T_CHECK(write_status(&a, &b.card) == IBV_WC_SUCCESS);
 	T_CHECK(standin_control_kill(control, STANDIN_DEVICES_MAX, 3, IBV_WC_REM_OP_ERR) == -1);
 	t_close(&a);
 	t_close(&b);
@@ -602,31 +577,23 @@ static void test_scrambling(void)
 	t_standin_run(2, scramble_rank, 0, environment);
 }
 
-static int pace_rank(int rank, int n, void *arg)
+static void pace_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
-	t_pair(&a, &b, &(struct t_options){0});
-	t_card(&b, &card);
 	/* 4 MiB at 1 Gb/s are 33.6 ms. */
 	const double began = t_now();
 	for (int i = 0; i < 4; i++)
-		T_CHECK(t_send(&a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 1 << 20, &card) == 0);
+		T_CHECK(t_send(a, IBV_WR_RDMA_WRITE, SIGNALLED, 0, 1 << 20, &b->card) == 0);
 	T_CHECK(t_now() - began < 0.03);
 	for (int i = 0; i < 4; i++)
-		T_CHECK(t_status(a.send_cq) == IBV_WC_SUCCESS);
+		T_CHECK(t_status(a->send_cq) == IBV_WC_SUCCESS);
 	const double took = t_now() - began;
 	T_CHECK(took > 0.0335 && took < 0.3);
-	t_close(&a);
-	t_close(&b);
-	return 0;
 }
 
 static void test_pace(void)
 {
 	static const char *const environment[] = {"STANDIN_GBPS", "1", NULL};
-	t_standin_run(1, pace_rank, 0, environment);
+	t_standin_pair(pace_case, &(struct t_options){0}, environment);
 }
 
 /* ---- memory that changes under a registration ---- */
@@ -755,35 +722,25 @@ static void test_fork(void)
 }
 
 /* Many registrations of memory that comes and goes: nothing piles up. */
-static int churn_rank(int rank, int n, void *arg)
+static void churn_case(struct t_end *a, struct t_end *b)
 {
-	(void)rank, (void)n, (void)arg;
-	struct t_end a, b;
-	struct t_card card;
-	t_pair(&a, &b, &(struct t_options){0});
 	for (int i = 0; i < 500; i++) {
 		const size_t bytes = 4096 * (size_t)(1 + i % 60);
 		unsigned char *p = aligned_alloc(4096, bytes);
 		memset(p, i, bytes);
-		struct ibv_mr *mr = v.reg_mr(b.pd, p, bytes, b.o.access);
+		struct ibv_mr *mr = v.reg_mr(b->pd, p, bytes, b->o.access);
 		T_CHECK(mr != NULL && p[0] == (unsigned char)i && p[bytes - 1] == (unsigned char)i);
-		t_card(&b, &card);
-		card.rkey = mr->rkey;
-		card.address = (uintptr_t)p;
-		a.memory[0] = (unsigned char)(i + 1);
-		T_CHECK(write_status(&a, &card) == IBV_WC_SUCCESS &&
-		        p[0] == (unsigned char)(i + 1));
+		const struct t_card card = {.rkey = mr->rkey, .address = (uintptr_t)p};
+		a->memory[0] = (unsigned char)(i + 1);
+		T_CHECK(write_status(a, &card) == IBV_WC_SUCCESS && p[0] == (unsigned char)(i + 1));
 		T_CHECK(v.dereg_mr(mr) == 0 && p[bytes - 1] == (unsigned char)i);
 		free(p);
 	}
-	t_close(&a);
-	t_close(&b);
-	return 0;
 }
 
 static void test_registrations_that_come_and_go(void)
 {
-	t_standin_run(1, churn_rank, 0, NULL);
+	t_standin_pair(churn_case, &(struct t_options){0}, NULL);
 }
 
 int main(void)
