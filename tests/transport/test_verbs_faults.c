@@ -336,6 +336,79 @@ static void test_no_path_is_left(void)
 	run(&f, pairs);
 }
 
+/* ---- grants and mending ---- */
+
+#define LARGE    ((size_t)70000)
+#define N_LARGE  14
+#define N_BEFORE 3 /* messages that go before the fault */
+#define N_AHEAD  8 /* posted before there is a connection, and so never granted */
+
+static void post_large(struct t_rank *r, struct buffers *b, int i)
+{
+	const struct fr_call call = t_call((uint64_t)i + 1);
+	const struct fr_message m = {
+		.call = &call, .bytes = LARGE, .memory = b->in + (size_t)i * LARGE};
+	struct fr_ep *ep = t_rank_ep(r, 0);
+
+	if (r->rank == 1 && i < N_LARGE)
+		ep->ops->recv_post(ep, &m);
+}
+
+static int move_large(struct t_rank *r, struct buffers *b, int i)
+{
+	const struct fr_call call = t_call((uint64_t)i + 1);
+	const bool is_send = r->rank == 0;
+	unsigned char *memory = (is_send ? b->out : b->in) + (size_t)i * LARGE;
+	struct t_move move = {.peer = 1 - r->rank,
+	                      .is_send = is_send,
+	                      .call = &call,
+	                      .memory = memory,
+	                      .bytes = LARGE};
+
+	if (is_send)
+		t_fill(memory, LARGE, (uint64_t)i);
+	T_CHECK(t_pump(r, &move, 1, PUMP_S, NULL) == FERRULE_OK);
+	T_CHECK(t_differs(memory, LARGE, (uint64_t)i) == LARGE);
+	post_large(r, b, i + N_AHEAD);
+	return 0;
+}
+
+/* The first grant is for message N_AHEAD; the connection breaks long before that one's turn. */
+static int break_before_the_first_grant(struct t_rank *r)
+{
+	static const struct fault registered = {.is_registered = true};
+	struct buffers b;
+
+	fault = &registered;
+	T_CHECK(prepare(r, &b) == 0);
+	for (int i = 0; i < N_AHEAD; i++)
+		post_large(r, &b, i);
+	for (int i = 0; i < N_BEFORE; i++)
+		T_CHECK(move_large(r, &b, i) == 0);
+	T_CHECK(t_rank_barrier(r));
+	if (r->rank == 0)
+		standin_control_kill(control, 0, 0, IBV_WC_RETRY_EXC_ERR);
+	T_CHECK(t_rank_barrier(r));
+	for (int i = N_BEFORE; i < N_LARGE; i++)
+		T_CHECK(move_large(r, &b, i) == 0);
+	T_CHECK(t_rank_barrier(r));
+	t_rank_close(r);
+	free(b.out);
+	free(b.in);
+	return 0;
+}
+
+static void test_a_connection_that_breaks_before_its_first_grant(void)
+{
+	const struct t_subject subject = {.ops = fr_transport_find("verbs")};
+
+	settings(NULL);
+	control = standin_control_open(space);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(control);
+	CU_ASSERT_EQUAL(t_world_run(&subject, 2, 100, break_before_the_first_grant, NULL), 0);
+	standin_control_close(control);
+}
+
 /* ---- without a fault ---- */
 
 /* Opens, talks, closes, again and again; the device's tables must be as before. */
@@ -392,6 +465,8 @@ int main(void)
 	         test_the_best_address_is_dead_from_the_start},
 		{"a rail is lost", test_a_rail_is_lost},
 		{"no path is left", test_no_path_is_left},
+		{"a connection that breaks before its first grant",
+	         test_a_connection_that_breaks_before_its_first_grant},
 		{"thousands of exchanges leave nothing", test_thousands_of_exchanges_leave_nothing},
 		{NULL, NULL},
 	};

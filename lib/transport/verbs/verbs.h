@@ -104,7 +104,7 @@ struct fr_vb_tx {
 	uint64_t bytes, moved, total;
 	const struct fr_vb_mr *lent;
 	uint32_t number, large;
-	bool is_placed, has_head; /* has_head: its first piece is still to be sent */
+	bool is_placed, is_begun; /* is_begun: its first piece was sent */
 	struct fr_call call;
 	uint64_t place;
 	/* What the peer granted. */
@@ -124,11 +124,12 @@ struct fr_vb_rx {
 	uint32_t number, large;
 	unsigned char *memory;
 	bool is_placed;
-	bool is_first; /* piece `next` began the message, so its head is a whole one */
+	bool is_first; /* piece `next` begins the message */
 	/* Grants made, by number modulo FR_VERBS_GRANTS. */
 	uint32_t n_posted, n_begun;     /* messages posted and begun, */
 	uint32_t granted, granted_sent; /* large ones given a grant, and written to the peer */
-	uint32_t grants_from;
+	uint32_t grants_from;           /* the first large one that was; UINT32_MAX: none */
+	bool has_told_on;               /* the peer knows that there are grants */
 };
 
 /* How far an endpoint's connection is. */

@@ -520,6 +520,23 @@ static void choose_live(struct fr_vb_ep *e, uint32_t rails)
 	/* A rail that is slower than a share of the fastest is spare. */
 }
 
+/* Either side may have learnt, or made, its first grant after the offers: what came since then
+ * over these queue pairs is not undone, and what was told in no offer still has to be. */
+static void resume_grants(struct fr_vb_ep *e)
+{
+	struct fr_vb_rx *rx = &e->rx;
+
+	if (e->theirs.grants_from != UINT32_MAX)
+		e->tx.grants_from = e->theirs.grants_from;
+	rx->has_told_on = e->mine.grants_from != UINT32_MAX;
+	if (rx->grants_from == UINT32_MAX)
+		rx->granted_sent = rx->granted;
+	else if ((int32_t)(rx->large - rx->grants_from) < 0)
+		rx->granted_sent = rx->grants_from;
+	else
+		rx->granted_sent = rx->large;
+}
+
 static void become_ready(struct fr_vb_ep *e, uint32_t rails)
 {
 	char path[200];
@@ -527,8 +544,7 @@ static void become_ready(struct fr_vb_ep *e, uint32_t rails)
 	choose_live(e, rails);
 	/* Pieces may have come, and been read, since the offer said what had arrived. */
 	e->rx.told = e->mine.next;
-	e->tx.grants_from = e->theirs.grants_from;
-	e->rx.granted_sent = e->rx.grants_from == UINT32_MAX ? e->rx.granted : e->rx.large;
+	resume_grants(e);
 	e->looked_ns = 0;
 	set_state(e, FR_VB_READY);
 	fr_log(e->mend_since_ns != 0 ? FR_LOG_WARNING : FR_LOG_INFO,

@@ -36,17 +36,19 @@ static bool wait_credit(struct fr_vb_ep *e)
 }
 
 /* Sends the next piece of the message in hand; its payload lies in staging, or is lent. */
-static void push_piece(struct fr_vb_ep *e, const void *lent, uint32_t bytes, unsigned what)
+static void push_piece(struct fr_vb_ep *e, const void *lent, uint32_t bytes)
 {
 	struct fr_vb *t = fr_vb_of_ep(e);
 	struct fr_vb_tx *tx = &e->tx;
+	const unsigned what = (tx->is_begun ? 0 : FR_VERBS_FIRST) |
+	                      (tx->is_placed ? FR_VERBS_PLACED : FR_VERBS_DATA);
 	const uint32_t number = tx->next++;
 	struct fr_vb_piece *p = &tx->pieces[number & (t->n_slots - 1)];
 	struct fr_verbs_head *head =
 		(struct fr_verbs_head *)(fr_vb_slot(t, e->staging, number) + FR_VERBS_PAYLOAD_AT) -
 		1;
 
-	if (what & FR_VERBS_FIRST) {
+	if (what == FR_VERBS_FIRST) {
 		head->call = tx->call;
 		head->bytes = tx->bytes;
 	}
@@ -54,7 +56,7 @@ static void push_piece(struct fr_vb_ep *e, const void *lent, uint32_t bytes, uns
 	*p = (struct fr_vb_piece){
 		.src = lent,
 		.lent = lent != NULL ? tx->lent : NULL,
-		.placed = what == FR_VERBS_PLACED ? tx->place + tx->moved : 0,
+		.placed = what & FR_VERBS_PLACED ? tx->place + tx->moved : 0,
 		.bytes = bytes,
 		.grant = tx->large - 1,
 		.first_total = tx->total,
@@ -62,23 +64,10 @@ static void push_piece(struct fr_vb_ep *e, const void *lent, uint32_t bytes, uns
 	};
 	tx->moved += bytes;
 	tx->total += bytes;
+	tx->is_begun = true;
 	/* There was room; a request that is refused breaks the connection, and mending that sends
 	 * the piece again. */
 	fr_vb_post_piece(e, number);
-}
-
-/* What the next piece is.  The head of a placed message travels alone, in front. */
-static bool next_what(struct fr_vb_ep *e, unsigned *what_out)
-{
-	struct fr_vb_tx *tx = &e->tx;
-
-	*what_out = tx->is_placed ? FR_VERBS_PLACED : tx->has_head ? FR_VERBS_FIRST : FR_VERBS_DATA;
-	if (tx->is_placed && tx->has_head) {
-		push_piece(e, NULL, 0, FR_VERBS_FIRST | FR_VERBS_PLACED);
-		tx->has_head = false;
-		return wait_credit(e);
-	}
-	return true;
 }
 
 /* The place for a large message, as far as it is known: false while the peer still has to say. */
@@ -137,7 +126,7 @@ static ferrule_status_t send_begin(struct fr_ep *ep, const struct fr_message *m)
 	tx->call = *m->call;
 	tx->place = place;
 	tx->is_placed = place != 0;
-	tx->has_head = true;
+	tx->is_begun = false;
 	tx->number++;
 	tx->lent = m->memory != NULL && m->bytes >= FR_VB_LEND_MIN && t->has_regions
 	                   ? fr_regions_find(t->regions, m->memory, m->bytes)
@@ -147,11 +136,11 @@ static ferrule_status_t send_begin(struct fr_ep *ep, const struct fr_message *m)
 }
 
 /* Staging for the next piece; NULL: not now. */
-static unsigned char *staging_window(struct fr_vb_ep *e, size_t *room_out, unsigned *what_out)
+static unsigned char *staging_window(struct fr_vb_ep *e, size_t *room_out)
 {
 	struct fr_vb *t = fr_vb_of_ep(e);
 
-	if (!wait_credit(e) || !next_what(e, what_out))
+	if (!wait_credit(e))
 		return NULL;
 	*room_out = min64(t->slot_bytes, e->tx.bytes - e->tx.moved);
 	return fr_vb_slot(t, e->staging, e->tx.next) + FR_VERBS_PAYLOAD_AT;
@@ -159,27 +148,14 @@ static unsigned char *staging_window(struct fr_vb_ep *e, size_t *room_out, unsig
 
 static void *send_window(struct fr_ep *ep, size_t *room_out, bool *stream_out)
 {
-	unsigned what;
-
 	*room_out = 0;
 	*stream_out = false;
-	return staging_window(fr_vb_ep_of(ep), room_out, &what);
-}
-
-static void send_staged(struct fr_vb_ep *e, size_t bytes, unsigned what)
-{
-	push_piece(e, NULL, (uint32_t)bytes, what);
-	e->tx.has_head = false;
+	return staging_window(fr_vb_ep_of(ep), room_out);
 }
 
 static void send_commit(struct fr_ep *ep, size_t bytes)
 {
-	struct fr_vb_ep *e = fr_vb_ep_of(ep);
-	unsigned what;
-
-	/* A message of zero bytes is never begun, and send_window() has sent a lone head. */
-	next_what(e, &what);
-	send_staged(e, bytes, what);
+	push_piece(fr_vb_ep_of(ep), NULL, (uint32_t)bytes);
 }
 
 static int64_t send_lent(struct fr_vb_ep *e, const unsigned char *src, size_t bytes)
@@ -187,13 +163,11 @@ static int64_t send_lent(struct fr_vb_ep *e, const unsigned char *src, size_t by
 	struct fr_vb_tx *tx = &e->tx;
 	const size_t most = tx->is_placed ? FR_VB_PLACED_BYTES : fr_vb_of_ep(e)->slot_bytes;
 	size_t sent = 0;
-	unsigned what;
 
-	while (sent < bytes && wait_credit(e) && next_what(e, &what)) {
+	while (sent < bytes && wait_credit(e)) {
 		const size_t n = min64(bytes - sent, most);
 
-		push_piece(e, src + sent, (uint32_t)n, what);
-		tx->has_head = false;
+		push_piece(e, src + sent, (uint32_t)n);
 		sent += n;
 	}
 	return (int64_t)sent;
@@ -211,15 +185,14 @@ static int64_t send_some(struct fr_ep *ep, const void *src, size_t bytes)
 		return send_lent(e, src, bytes);
 	while (sent < bytes) {
 		size_t room;
-		unsigned what;
-		unsigned char *window = staging_window(e, &room, &what);
+		unsigned char *window = staging_window(e, &room);
 
 		if (window == NULL)
 			break;
 		const size_t n = min64(room, bytes - sent);
 
 		memcpy(window, (const unsigned char *)src + sent, n);
-		send_staged(e, n, what);
+		push_piece(e, NULL, (uint32_t)n);
 		sent += n;
 	}
 	if (sent == 0 && e->link.fault != FERRULE_OK)
@@ -276,11 +249,12 @@ void fr_vb_flush_grants(struct fr_vb_ep *e)
 		const uint32_t number = rx->granted_sent;
 		const struct fr_verbs_grant *g = grant_copy(e, number);
 
-		/* The first of all: now the sender of large messages waits for grants. */
-		if (number == rx->grants_from &&
+		/* From now on the sender of large messages waits for grants. */
+		if (!rx->has_told_on &&
 		    !fr_vb_post_word(e, e->live[0], fr_verbs_imm(number, FR_VERBS_GRANTS_ON), NULL,
 		                     e->remote_inbox, false))
 			return;
+		rx->has_told_on = true;
 		if (!fr_vb_post_word(e, e->live[0], fr_verbs_imm(number, FR_VERBS_GRANT), g,
 		                     ring + number % FR_VERBS_GRANTS * sizeof(*g), false))
 			return;
@@ -352,26 +326,37 @@ static void finish_piece(struct fr_vb_ep *e)
 	fr_vb_tell_credit(e);
 }
 
-static ferrule_status_t compare(struct fr_vb_ep *e, const struct fr_message *m,
-                                const struct fr_verbs_head *head)
+static ferrule_status_t compare(struct fr_vb_ep *e, const struct fr_message *m)
 {
-	e->link.last_call = head->call;
+	/* A copy: the peer can write the slot at any time. */
+	const struct fr_verbs_head head =
+		*((const struct fr_verbs_head *)(fr_vb_slot(fr_vb_of_ep(e), e->inbox, e->rx.next) +
+	                                         FR_VERBS_PAYLOAD_AT) -
+	          1);
+
+	e->link.last_call = head.call;
 	e->link.has_last_call = true;
-	if (head->call.signature == m->call->signature && head->bytes == m->bytes)
+	if (head.call.signature == m->call->signature && head.bytes == m->bytes)
 		return FERRULE_OK;
-	e->base.peer_call = head->call;
+	e->base.peer_call = head.call;
 	return fr_link_fault(
 		&e->link, FERRULE_ERR_MISMATCH,
 		"%s announced a message of %llu bytes where %llu of another call were expected",
-		e->link.name, (unsigned long long)head->bytes, (unsigned long long)m->bytes);
+		e->link.name, (unsigned long long)head.bytes, (unsigned long long)m->bytes);
 }
 
-static bool was_granted(struct fr_vb_ep *e, const struct fr_message *m, uint32_t number)
+/* A peer writes to granted memory only what it was granted for: the call is ours. */
+static ferrule_status_t check_placed(struct fr_vb_ep *e, const struct fr_message *m)
 {
+	const uint32_t number = e->rx.large;
 	const struct fr_verbs_grant *g = grant_copy(e, number);
 
-	return m->memory != NULL && g->number == number &&
-	       g->address == (uint64_t)(uintptr_t)m->memory;
+	if (m->bytes < fr_vb_of_ep(e)->zero_copy || m->memory == NULL || g->number != number ||
+	    g->address != (uint64_t)(uintptr_t)m->memory)
+		return protocol_fault(e, "a message to memory that was not granted");
+	e->link.last_call = *m->call;
+	e->link.has_last_call = true;
+	return FERRULE_OK;
 }
 
 static ferrule_status_t recv_begin(struct fr_ep *ep, const struct fr_message *m)
@@ -398,11 +383,8 @@ static ferrule_status_t recv_begin(struct fr_ep *ep, const struct fr_message *m)
 	}
 	if (!(what_of(e, rx->next) & FR_VERBS_FIRST))
 		return protocol_fault(e, "the middle of a message where one begins");
-	const struct fr_verbs_head head =
-		*((const struct fr_verbs_head *)(fr_vb_slot(t, e->inbox, rx->next) +
-	                                         FR_VERBS_PAYLOAD_AT) -
-	          1);
-	const ferrule_status_t status = compare(e, m, &head);
+	const bool is_placed = what_of(e, rx->next) & FR_VERBS_PLACED;
+	const ferrule_status_t status = is_placed ? check_placed(e, m) : compare(e, m);
 
 	if (status != FERRULE_OK)
 		return status;
@@ -411,14 +393,9 @@ static ferrule_status_t recv_begin(struct fr_ep *ep, const struct fr_message *m)
 	rx->memory = m->memory;
 	rx->n_begun++;
 	rx->is_first = true;
-	rx->is_placed = what_of(e, rx->next) & FR_VERBS_PLACED;
+	rx->is_placed = is_placed;
 	if (m->bytes >= t->zero_copy)
 		rx->large++;
-	if (rx->is_placed) {
-		if (m->bytes < t->zero_copy || !was_granted(e, m, rx->large - 1))
-			return protocol_fault(e, "a message to memory that was not granted");
-		finish_piece(e);
-	}
 	return FERRULE_OK;
 }
 
@@ -429,8 +406,8 @@ static uint64_t placed_bytes(const struct fr_vb_ep *e)
 	uint64_t bytes = 0;
 
 	for (uint32_t i = 0; i < FR_VERBS_SLOTS_MAX && rx->arrived >> i & 1; i++) {
-		if (what_of(e, rx->next + i) != FR_VERBS_PLACED)
-			break;
+		if (i > 0 && what_of(e, rx->next + i) != FR_VERBS_PLACED)
+			break; /* of the next message */
 		bytes += length_of(e, rx->next + i);
 	}
 	return bytes - rx->used;
@@ -477,9 +454,8 @@ static const void *recv_window(struct fr_ep *ep, size_t *avail_out, ferrule_stat
 			*status_out = e->link.fault;
 		return NULL;
 	}
-	const unsigned expected = rx->is_placed  ? FR_VERBS_PLACED
-	                          : rx->is_first ? FR_VERBS_FIRST
-	                                         : FR_VERBS_DATA;
+	const unsigned expected = (rx->is_first ? FR_VERBS_FIRST : 0) |
+	                          (rx->is_placed ? FR_VERBS_PLACED : FR_VERBS_DATA);
 
 	if (what_of(e, rx->next) != expected) {
 		*status_out = protocol_fault(e, "a piece of another message");

@@ -57,9 +57,9 @@ static inline unsigned choose_qp(struct fr_vb_ep *e, uint32_t bytes)
 
 static inline uint32_t head_bytes(unsigned what)
 {
-	if (what & FR_VERBS_FIRST)
-		return sizeof(struct fr_verbs_head);
-	return what & FR_VERBS_PLACED ? 0 : FR_VERBS_LATER_HEAD_BYTES;
+	if (what & FR_VERBS_PLACED)
+		return 0;
+	return what & FR_VERBS_FIRST ? sizeof(struct fr_verbs_head) : FR_VERBS_LATER_HEAD_BYTES;
 }
 
 /* Where a piece goes and which memory it comes from; returns its length. */
@@ -285,8 +285,7 @@ static void take_piece(struct fr_vb_ep *e, uint32_t imm, uint32_t bytes)
 	}
 	if (rx->arrived >> ahead & 1)
 		return;
-	if (bytes < head || (head > 0 && bytes - head > t->slot_bytes) ||
-	    (what == (FR_VERBS_FIRST | FR_VERBS_PLACED)) != (bytes == head)) {
+	if (bytes <= head || (head > 0 && bytes - head > t->slot_bytes)) {
 		bad_peer(e, "a piece of a bad length", bytes);
 		return;
 	}

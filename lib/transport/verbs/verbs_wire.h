@@ -26,12 +26,12 @@
 /* ---- immediate data: sequence << 8 | what ---- */
 
 enum fr_verbs_what {
-	FR_VERBS_DATA = 0,       /* a piece of a message, in a slot, */
-	FR_VERBS_FIRST = 1,      /* its first, with the whole head in front, */
-	FR_VERBS_PLACED = 2,     /* or written where the receiver had granted; with FIRST: the head
-	                          * alone, in a slot */
-	FR_VERBS_CREDIT = 8,     /* sequence: pieces that the receiver is done with */
-	FR_VERBS_GRANT = 9,      /* an entry of the grant ring was written; sequence: its number */
+	FR_VERBS_DATA = 0,   /* a piece of a message, in a slot, */
+	FR_VERBS_FIRST = 1,  /* its first, with the whole head in front, */
+	FR_VERBS_PLACED = 2, /* or, with or without FIRST, written where the receiver had granted
+	                      * that very message, so that no head has to say what it is */
+	FR_VERBS_CREDIT = 8, /* sequence: pieces that the receiver is done with */
+	FR_VERBS_GRANT = 9,  /* an entry of the grant ring was written; sequence: its number */
 	FR_VERBS_GRANTS_ON = 10, /* from large message `sequence` on there will be grants */
 	FR_VERBS_PROBE = 11,     /* the path works */
 };
