@@ -7,7 +7,6 @@
  */
 #include "tools/launch_internal.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,23 +23,29 @@ struct process_list {
 	size_t n, capacity;
 };
 
-/* The fourth field of /proc/PID/stat; the second, a name, may hold spaces and brackets. */
-static bool read_parent(const char *pid, pid_t *parent_out)
+/* Linux's PF_EXITING, among the flags of /proc/PID/stat. */
+#define FLAG_EXITING 0x4u
+
+bool fr_process_stat(pid_t pid, struct fr_process_stat *out)
 {
 	char path[64], text[512];
-	snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	FILE *const f = fopen(path, "re");
 	if (!f)
 		return false;
 	const size_t n = fread(text, 1, sizeof(text) - 1, f);
 	fclose(f);
 	text[n] = '\0';
+	/* The second field, a name, may hold spaces and brackets. */
 	const char *const name_end = strrchr(text, ')');
 	char state;
 	int parent;
-	if (!name_end || sscanf(name_end + 1, " %c %d", &state, &parent) != 2 || state == 'Z')
+	unsigned flags;
+	if (!name_end ||
+	    sscanf(name_end + 1, " %c %d %*d %*d %*d %*d %u", &state, &parent, &flags) != 3)
 		return false;
-	*parent_out = parent;
+	*out = (struct fr_process_stat){
+		.parent = parent, .is_zombie = state == 'Z', .is_exiting = flags & FLAG_EXITING};
 	return true;
 }
 
@@ -64,10 +69,11 @@ static bool list_processes(struct process_list *list)
 	if (!proc)
 		return false;
 	for (struct dirent *d = readdir(proc); d; d = readdir(proc)) {
-		pid_t parent;
-		if (!isdigit((unsigned char)d->d_name[0]) || !read_parent(d->d_name, &parent))
+		const pid_t pid = (pid_t)atoi(d->d_name);
+		struct fr_process_stat stat;
+		if (pid <= 0 || !fr_process_stat(pid, &stat) || stat.is_zombie)
 			continue;
-		if (!append(list, (pid_t)atoi(d->d_name), parent))
+		if (!append(list, pid, stat.parent))
 			break;
 	}
 	closedir(proc);

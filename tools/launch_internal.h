@@ -71,6 +71,12 @@ const char *fr_job_describe_end(int wait_status, char *text, size_t n);
 /* fr_job_report - after the end: who failed how; returns the job's exit status. */
 int fr_job_report(struct fr_job *job);
 
+struct fr_process_stat {
+	pid_t parent;
+	bool is_zombie, is_exiting; /* is_exiting: is being taken down, or is a zombie already */
+};
+/* fr_process_stat - of a process, from /proc; false when there is none. */
+bool fr_process_stat(pid_t pid, struct fr_process_stat *out);
 /* fr_signal_descendants - sends `signal` to every process that descends from this one; returns
  * how many there were, -1 when /proc cannot be read. */
 int fr_signal_descendants(int signal);

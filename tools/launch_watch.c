@@ -29,8 +29,6 @@
 #define DRAIN_NS (3000 * MS_NS)
 /* How long a rank in its last throes may keep the launcher from saying who failed first. */
 #define SUSPECT_NS (2000 * MS_NS)
-/* Linux's PF_EXITING, among the flags of /proc/PID/stat: proc(5). */
-#define IS_EXITING 0x4u
 
 uint64_t fr_job_now_ns(void)
 {
@@ -118,32 +116,16 @@ static bool is_earlier_failure(const struct fr_job *job, int rank, int than)
 }
 
 /*
- * A process on its way out, which is not to be waited for yet.  Its connections close before the
- * rest is taken down, and with much memory or a device that takes long: peers may fail, and be
- * reaped, before it.
+ * Is a rank on its way out, but not to be waited for yet?  Its connections close before the rest is
+ * taken down, and with much memory or a device that takes long: peers may fail, and be reaped,
+ * before it.
  */
-static bool is_exiting(pid_t pid)
-{
-	char path[64], text[512];
-	unsigned flags = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	FILE *const file = fopen(path, "re");
-	if (!file)
-		return false;
-	const size_t n = fread(text, 1, sizeof(text) - 1, file);
-	fclose(file);
-	text[n] = '\0';
-	/* The name, in parentheses, may hold anything. */
-	const char *const fields = strrchr(text, ')');
-	return fields && sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
-	       (flags & IS_EXITING);
-}
-
 static bool is_any_exiting(const struct fr_job *job)
 {
 	for (int r = 0; r < job->n_started; r++) {
-		if (job->ranks[r].is_running && is_exiting(job->ranks[r].pid))
+		struct fr_process_stat stat;
+		if (job->ranks[r].is_running && fr_process_stat(job->ranks[r].pid, &stat) &&
+		    stat.is_exiting)
 			return true;
 	}
 	return false;

@@ -182,16 +182,24 @@ static int traffic(struct t_rank *r)
 	return 0;
 }
 
-static void run(const struct fault *f, const char *const *pairs)
+/* Two ranks; `first`, if any, is done to the devices before they start. */
+static void run_ranks(t_rank_fn *fn, void (*first)(struct standin_control *c))
 {
 	const struct t_subject subject = {.ops = fr_transport_find("verbs")};
 
-	settings(pairs);
-	fault = f;
 	control = standin_control_open(space);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(control);
-	CU_ASSERT_EQUAL(t_world_run(&subject, 2, 100, traffic, NULL), 0);
+	if (first != NULL)
+		first(control);
+	CU_ASSERT_EQUAL(t_world_run(&subject, 2, 100, fn, NULL), 0);
 	standin_control_close(control);
+}
+
+static void run(const struct fault *f, const char *const *pairs)
+{
+	settings(pairs);
+	fault = f;
+	run_ranks(traffic, NULL);
 }
 
 /* ---- faults ---- */
@@ -304,15 +312,10 @@ static void test_an_address_that_goes_for_good(void)
 static void test_the_best_address_is_dead_from_the_start(void)
 {
 	static const struct fault f = {.events = nothing};
-	const struct t_subject subject = {.ops = fr_transport_find("verbs")};
 
 	settings(NULL);
 	fault = &f;
-	control = standin_control_open(space);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(control);
-	deaden_gid(control);
-	CU_ASSERT_EQUAL(t_world_run(&subject, 2, 100, traffic, NULL), 0);
-	standin_control_close(control);
+	run_ranks(traffic, deaden_gid);
 }
 
 static void test_a_rail_is_lost(void)
@@ -400,13 +403,8 @@ static int break_before_the_first_grant(struct t_rank *r)
 
 static void test_a_connection_that_breaks_before_its_first_grant(void)
 {
-	const struct t_subject subject = {.ops = fr_transport_find("verbs")};
-
 	settings(NULL);
-	control = standin_control_open(space);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(control);
-	CU_ASSERT_EQUAL(t_world_run(&subject, 2, 100, break_before_the_first_grant, NULL), 0);
-	standin_control_close(control);
+	run_ranks(break_before_the_first_grant, NULL);
 }
 
 /* ---- without a fault ---- */
@@ -442,13 +440,8 @@ static int open_and_close(struct t_rank *r)
 
 static void test_thousands_of_exchanges_leave_nothing(void)
 {
-	const struct t_subject subject = {.ops = fr_transport_find("verbs")};
-
 	settings(NULL);
-	control = standin_control_open(space);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(control);
-	CU_ASSERT_EQUAL(t_world_run(&subject, 2, 100, open_and_close, NULL), 0);
-	standin_control_close(control);
+	run_ranks(open_and_close, NULL);
 }
 
 int main(void)

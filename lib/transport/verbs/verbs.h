@@ -121,7 +121,7 @@ struct fr_vb_rx {
 	/* The message in hand. */
 	uint64_t bytes, moved;
 	uint32_t used; /* of piece `next` */
-	uint32_t number, large;
+	uint32_t large;
 	unsigned char *memory;
 	bool is_placed;
 	bool is_first; /* piece `next` begins the message */
