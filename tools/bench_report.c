@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tools/json.h"
+#include "tools/stream.h"
 
 /* What ranks tell rank 0 about themselves. */
 struct introduction {
@@ -101,7 +102,7 @@ void fr_report_begin(struct fr_bench_report *r, const struct fr_coll *coll)
 	printf("# %10s  %12s  %8s  %6s  %6s  %7s  %6s  %6s  %6s  %7s  %6s  %6s  %6s\n", "(B)",
 	       "(elements)", "", "", "", "(us)", "(GB/s)", "(GB/s)", "", "(us)", "(GB/s)", "(GB/s)",
 	       "");
-	fflush(stdout);
+	fr_flush(stdout);
 }
 
 void fr_report_end(struct fr_bench_report *r)
@@ -114,7 +115,7 @@ void fr_report_end(struct fr_bench_report *r)
 	else
 		printf("# Out of bounds values : not checked\n");
 	printf("# Avg bus bandwidth    : %g\n", r->n_busbw ? r->busbw_sum / r->n_busbw : 0);
-	fflush(stdout);
+	fr_flush(stdout);
 }
 
 /* As many decimals as fit the column. */
@@ -209,5 +210,5 @@ void fr_report_row(struct fr_bench_report *r, const struct fr_bench_case *what,
 	print_result(r, out_of_place);
 	print_result(r, in_place);
 	printf("\n");
-	fflush(stdout);
+	fr_flush(stdout);
 }

@@ -11,6 +11,7 @@
 #include "tools/doctor.h"
 #include "tools/launch.h"
 #include "tools/options.h"
+#include "tools/stream.h"
 
 struct doctor_options {
 	int64_t n_ranks;
@@ -86,7 +87,7 @@ void fr_doctor_say(struct fr_doctor *d, enum fr_verdict verdict, const char *che
 	printf("%-5s %-13s %s\n", verdict_names[verdict], check, seen);
 	if (fix)
 		printf("%19s fix: %s\n", "", fix);
-	fflush(stdout);
+	fr_flush(stdout);
 }
 
 static int64_t usable_threads(void)

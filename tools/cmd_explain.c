@@ -9,6 +9,7 @@
 #include "tools/coll_table.h"
 #include "tools/launch.h"
 #include "tools/options.h"
+#include "tools/stream.h"
 
 struct explain_options {
 	int64_t n_ranks, n_hosts, root;
@@ -106,7 +107,7 @@ int fr_cmd_explain(int argc, char **argv)
 	const ferrule_status_t status = ferrule_explain(&call, stdout);
 	if (status == FERRULE_OK)
 		return FR_EXIT_OK;
-	fflush(stdout);
+	fr_flush(stdout);
 	fprintf(stderr, "ferrule explain: %s\n", ferrule_comm_error_text(NULL));
 	return FR_EXIT_FAILED;
 }

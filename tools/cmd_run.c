@@ -57,7 +57,8 @@ static const struct fr_usage usage = {
 		"\n"
 		"Exit status: 0 when all ranks returned 0; else the first failing rank's, 128 +\n"
 		"signal when a signal ended it; 124 time over; 126 or 127 PROGRAM cannot be\n"
-		"executed or found; 1 ranks could not be started; 2 wrong command line.\n"
+		"executed or found; 1 ranks could not be started, or --tag-output could not\n"
+		"write what they wrote; 2 wrong command line.\n"
 		"\n"
 		"  ferrule run -n 4 ferrule bench allreduce\n"
 		"  ferrule run -n 4 --tag-output ./my_program --its-option",

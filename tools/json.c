@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "tools/stream.h"
+
 void fr_json_init(struct fr_json *j, FILE *out)
 {
 	j->out = out;
@@ -12,7 +14,7 @@ void fr_json_init(struct fr_json *j, FILE *out)
 void fr_json_end(struct fr_json *j)
 {
 	fputc('\n', j->out);
-	fflush(j->out);
+	fr_flush(j->out);
 }
 
 /* Length of the valid UTF-8 sequence at `s`, 0 when there is none (RFC 3629: no surrogates, no

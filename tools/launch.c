@@ -219,6 +219,21 @@ static void clean_up(struct fr_job *job)
 	}
 }
 
+/* What the ranks wrote and could not be passed on makes the job a failure. */
+static int check_output(struct fr_job *job, int status)
+{
+	const char *which;
+	const int error = fr_output_error(job->output, &which);
+
+	if (error == 0)
+		return status;
+	/* A reader that has seen enough: quietly, as a program that SIGPIPE ends. */
+	if (error == EPIPE)
+		return status ? status : 128 + SIGPIPE;
+	fprintf(stderr, "%s: cannot write %s: %s\n", job->what->command, which, strerror(error));
+	return status ? status : FR_EXIT_FAILED;
+}
+
 int fr_launch_run(const struct fr_launch *what)
 {
 	struct fr_job job = {
@@ -251,10 +266,15 @@ int fr_launch_run(const struct fr_launch *what)
 		if (!is_started && status == FR_EXIT_OK)
 			status = FR_EXIT_FAILED;
 	}
-	if (job.output)
+	if (job.output) {
 		fr_job_drain(&job);
-	if (what->json && job.ranks)
+		status = check_output(&job, status);
+	}
+	if (what->json && job.ranks) {
 		report_json(&job, status);
+		if (ferror(stderr) && status == FR_EXIT_OK)
+			status = FR_EXIT_FAILED;
+	}
 	clean_up(&job);
 	return status;
 }

@@ -21,7 +21,8 @@ struct buffer {
 /* Where lines go: the launcher's stdout or stderr. */
 struct sink {
 	int fd;
-	bool is_broken; /* its reader has gone */
+	bool is_broken; /* nothing can be written any more */
+	int error;      /* why something was lost, an errno; 0: nothing was */
 	struct buffer queue;
 };
 
@@ -45,11 +46,11 @@ static size_t buffer_length(const struct buffer *b)
 	return b->end - b->begin;
 }
 
-/* Without memory for it, output is lost rather than the job. */
-static void buffer_append(struct buffer *b, const char *data, size_t n)
+/* Without memory for it, output is lost rather than the job: then false. */
+static bool buffer_append(struct buffer *b, const char *data, size_t n)
 {
 	if (n == 0)
-		return;
+		return true;
 	if (b->begin == b->end)
 		b->begin = b->end = 0;
 	if (b->end + n > b->capacity && b->begin > 0) {
@@ -61,12 +62,13 @@ static void buffer_append(struct buffer *b, const char *data, size_t n)
 		const size_t capacity = 2 * (b->end + n);
 		char *const grown = realloc(b->data, capacity);
 		if (!grown)
-			return;
+			return false;
 		b->data = grown;
 		b->capacity = capacity;
 	}
 	memcpy(b->data + b->end, data, n);
 	b->end += n;
+	return true;
 }
 
 static void close_fd(int *fd)
@@ -177,11 +179,15 @@ int fr_output_poll_fds(struct fr_launch_output *o, struct pollfd *fds)
 	return n;
 }
 
-/* A rank whose output nobody reads any more learns it as without us: by SIGPIPE. */
-static void break_sink(struct fr_launch_output *o, struct sink *sink)
+/* A rank whose output nobody reads any more learns it as without us: by SIGPIPE.  What does not fit
+ * a full disk is thrown away, and the ranks go on: their work is worth more than their words. */
+static void break_sink(struct fr_launch_output *o, struct sink *sink, int error)
 {
 	sink->is_broken = true;
+	sink->error = error;
 	sink->queue.begin = sink->queue.end = 0;
+	if (error != EPIPE)
+		return;
 	for (int i = 0; i < o->n_streams; i++) {
 		if (o->streams[i].sink == sink)
 			close_fd(&o->streams[i].read_fd);
@@ -197,7 +203,7 @@ static void write_sink(struct fr_launch_output *o, struct sink *sink)
 	if (written >= 0)
 		q->begin += (size_t)written;
 	else if (errno != EINTR && errno != EAGAIN)
-		break_sink(o, sink);
+		break_sink(o, sink, errno);
 }
 
 static void queue_line(struct stream *s, const char *rest, size_t n)
@@ -206,11 +212,11 @@ static void queue_line(struct stream *s, const char *rest, size_t n)
 	if (s->sink->is_broken)
 		return;
 	const int tag_length = snprintf(tag, sizeof(tag), "[%d] ", s->rank);
-	buffer_append(&s->sink->queue, tag, (size_t)tag_length);
-	if (buffer_length(&s->line) > 0)
-		buffer_append(&s->sink->queue, s->line.data + s->line.begin,
-		              buffer_length(&s->line));
-	buffer_append(&s->sink->queue, rest, n);
+	if (!buffer_append(&s->sink->queue, tag, (size_t)tag_length) ||
+	    !buffer_append(&s->sink->queue, s->line.data + s->line.begin,
+	                   buffer_length(&s->line)) ||
+	    !buffer_append(&s->sink->queue, rest, n))
+		s->sink->error = ENOMEM;
 	s->line.begin = s->line.end = 0;
 }
 
@@ -230,7 +236,8 @@ static void read_stream(struct stream *s)
 	while (begin < (size_t)n) {
 		const char *const newline = memchr(data + begin, '\n', (size_t)n - begin);
 		if (!newline) {
-			buffer_append(&s->line, data + begin, (size_t)n - begin);
+			if (!buffer_append(&s->line, data + begin, (size_t)n - begin))
+				s->sink->error = ENOMEM;
 			return;
 		}
 		const size_t end = (size_t)(newline - data) + 1;
@@ -258,8 +265,20 @@ void fr_output_progress(struct fr_launch_output *o, const struct pollfd *fds, in
 
 void fr_output_note(struct fr_launch_output *o, const char *line)
 {
-	if (!o->by_fd[1]->is_broken)
-		buffer_append(&o->by_fd[1]->queue, line, strlen(line));
+	struct sink *const sink = o->by_fd[1];
+
+	if (!sink->is_broken && !buffer_append(&sink->queue, line, strlen(line)))
+		sink->error = ENOMEM;
+}
+
+int fr_output_error(const struct fr_launch_output *o, const char **which_out)
+{
+	for (int i = 0; i < 2; i++) {
+		*which_out = i ? "standard error" : "standard output";
+		if (o->sinks[i].error)
+			return o->sinks[i].error;
+	}
+	return 0;
 }
 
 bool fr_output_is_drained(const struct fr_launch_output *o)

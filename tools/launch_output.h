@@ -36,4 +36,8 @@ void fr_output_note(struct fr_launch_output *o, const char *line);
 /* fr_output_is_drained - has everything been written, or nobody is left to read it? */
 bool fr_output_is_drained(const struct fr_launch_output *o);
 
+/* fr_output_error - the errno with which output was lost, and whose in *which_out, a word for
+ * messages; 0 when nothing was. */
+int fr_output_error(const struct fr_launch_output *o, const char **which_out);
+
 #endif

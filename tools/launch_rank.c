@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tools/command.h"
 #include "tools/program_path.h"
+#include "tools/stream.h"
 
 static void set_int(const char *name, int value)
 {
@@ -71,8 +73,10 @@ static _Noreturn void become_rank(const struct fr_job *job, int rank, pid_t laun
 	restore_signals(job);
 	if (!job->what->argv) {
 		const int status = job->what->entry(job->what->arg);
+		const int exit_status =
+			fr_stdout_finish(job->what->command, status, FR_EXIT_FAILED);
 		fflush(NULL);
-		_exit(status);
+		_exit(exit_status);
 	}
 	execv(job->what->path, job->what->argv);
 	fprintf(stderr, "%s: rank %d cannot execute '%s': %s\n", job->what->command, rank,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/json.h"
+#include "tools/stream.h"
 
 #define LINE \
 	"---------------------------------------------------------------------------------------"
@@ -76,7 +77,7 @@ void fr_perf_report_waiting(struct fr_perf_report *r)
 	printf("\n************************************\n"
 	       "* Waiting for client to connect... *\n"
 	       "************************************\n");
-	fflush(stdout);
+	fr_flush(stdout);
 }
 
 static void print_banner(const struct fr_perf_report *r, const struct ferrule_perf_setup *s)
@@ -124,7 +125,7 @@ static void print_columns(const struct fr_perf_report *r)
 		printf(" #bytes     #iterations    t_min[usec]    t_max[usec]  t_typical[usec]    "
 		       "t_avg[usec]    t_stdev[usec]   99%% percentile[usec]   "
 		       "99.9%% percentile[usec]\n");
-	fflush(stdout);
+	fr_flush(stdout);
 }
 
 /* What the user asked figures to be in. */
@@ -143,7 +144,7 @@ static void print_row(const struct fr_perf_report *r, const struct ferrule_perf_
 		printf(" %-10llu %-14llu %-14.2f %-12.2f %-18.2f %-14.2f %-15.2f %-22.2f %-.2f\n",
 		       (unsigned long long)x->bytes, (unsigned long long)x->iterations, x->t_min,
 		       x->t_max, x->t_typical, x->t_avg, x->t_stdev, x->t_99, x->t_999);
-	fflush(stdout);
+	fr_flush(stdout);
 }
 
 /* ---- JSON ---- */
@@ -256,9 +257,5 @@ bool fr_perf_report_finish(struct fr_perf_report *r, char *why, size_t n)
 		printf("%s\n", LINE);
 	else
 		fwrite(r->text, 1, r->text_bytes, stdout);
-	if (fflush(stdout) != 0) {
-		snprintf(why, n, "cannot write to stdout: %s", strerror(errno));
-		return false;
-	}
 	return !r->options->json_file || write_file(r, r->options->json_file, why, n);
 }

@@ -15,6 +15,7 @@
 
 #include "tools/json.h"
 #include "tools/program_path.h"
+#include "tools/stream.h"
 
 static const char csv_header[] = "step,epoch,loss,train_loss,test_loss,test_accuracy\n";
 
@@ -47,7 +48,7 @@ static void print_start(const struct fr_train_report *r)
 	       ferrule_optimizer_kind_name(o->optimizer.kind), o->optimizer.lr);
 	if (f->resumed_step > 0)
 		printf("resumed from %s at step %" PRIu64 "\n", o->resume, f->resumed_step);
-	fflush(stdout);
+	fr_flush(stdout);
 }
 
 static void print_start_json(const struct fr_train_report *r)
@@ -152,7 +153,7 @@ static void print_traffic(const struct fr_train_figures *f)
 {
 	printf("%.0f samples/s, %.3f MB on the wire\n", f->samples_per_s,
 	       (double)f->bytes_sent / 1e6);
-	fflush(stdout);
+	fr_flush(stdout);
 }
 
 void fr_train_report_step(struct fr_train_report *r, const struct fr_train_figures *f)
@@ -203,7 +204,7 @@ void fr_train_report_checkpoint(struct fr_train_report *r, const struct fr_train
 
 	if (!r->o->json) {
 		printf("checkpoint after step %" PRIu64 " in %s\n", f->step, r->o->checkpoint);
-		fflush(stdout);
+		fr_flush(stdout);
 		return;
 	}
 	open_event(&j, "checkpoint");
