@@ -16,6 +16,7 @@
 
 #include "collectives/schedule/order.h"
 #include "lib/base/error.h"
+#include "lib/base/text.h"
 
 void fr_sched_init(struct fr_sched *s, int rank, int n_ranks, enum fr_alias alias,
                    size_t alias_offset)
@@ -60,7 +61,7 @@ static void fail(struct fr_sched *s, ferrule_status_t status, const char *format
 		return;
 	s->error = status;
 	va_start(args, format);
-	vsnprintf(s->error_text, sizeof(s->error_text), format, args);
+	fr_vformat(s->error_text, sizeof(s->error_text), format, args);
 	va_end(args);
 }
 

@@ -10,6 +10,7 @@
 #include "collectives/schedule/match.h"
 #include "collectives/schedule/races.h"
 #include "collectives/schedule/simulate.h"
+#include "lib/base/text.h"
 
 static ferrule_status_t fault(struct fr_verify_report *report, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -19,7 +20,7 @@ static ferrule_status_t fault(struct fr_verify_report *report, const char *forma
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(report->text, sizeof(report->text), format, args);
+	fr_vformat(report->text, sizeof(report->text), format, args);
 	va_end(args);
 	return FERRULE_ERR_INTERNAL;
 }

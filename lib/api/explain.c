@@ -10,6 +10,7 @@
 #include "collectives/schedule/print.h"
 #include "lib/api/check.h"
 #include "lib/base/error.h"
+#include "lib/base/text.h"
 #include "lib/comm/place.h"
 #include "lib/comm/select.h"
 #include "lib/transport/transport.h"
@@ -212,7 +213,7 @@ static void print_bytes(FILE *out, double bytes)
 
 	for (; bytes >= 1024 && unit < 4; unit++)
 		bytes /= 1024;
-	fprintf(out, "%.4g %s", bytes, units[unit]);
+	fr_print(out, "%.4g %s", bytes, units[unit]);
 }
 
 static void print_text(const struct question *q, FILE *out)
@@ -232,11 +233,11 @@ static void print_text(const struct question *q, FILE *out)
 	fprintf(out, "predicted with the built-in constants; a communicator measures its own\n\n");
 	fprintf(out, "  %-10s %-14s %12s  %s\n", "", "algorithm", "time us", "what it does");
 	for (int i = 0; i < q->n_candidates; i++)
-		fprintf(out, "  %-10s %-14s %12.3f  %s\n",
-		        i == 0   ? "choice"
-		        : i == 1 ? "runner-up"
-		                 : "",
-		        q->candidates[i]->name, q->cost_s[i] * 1e6, q->candidates[i]->summary);
+		fr_print(out, "  %-10s %-14s %12.3f  %s\n",
+		         i == 0   ? "choice"
+		         : i == 1 ? "runner-up"
+		                  : "",
+		         q->candidates[i]->name, q->cost_s[i] * 1e6, q->candidates[i]->summary);
 }
 
 static void print_json(const struct question *q, FILE *out)
@@ -258,11 +259,11 @@ static void print_json(const struct question *q, FILE *out)
 		fprintf(out, "\"%s\", ", q->candidates[1]->name);
 	else
 		fprintf(out, "null, ");
-	fprintf(out, "\"time_us\": %.3f, \"candidates\": [", q->cost_s[0] * 1e6);
+	fr_print(out, "\"time_us\": %.3f, \"candidates\": [", q->cost_s[0] * 1e6);
 	for (int i = 0; i < q->n_candidates; i++)
-		fprintf(out, "%s{\"algorithm\": \"%s\", \"time_us\": %.3f, \"summary\": \"%s\"}",
-		        i ? ", " : "", q->candidates[i]->name, q->cost_s[i] * 1e6,
-		        q->candidates[i]->summary);
+		fr_print(out, "%s{\"algorithm\": \"%s\", \"time_us\": %.3f, \"summary\": \"%s\"}",
+		         i ? ", " : "", q->candidates[i]->name, q->cost_s[i] * 1e6,
+		         q->candidates[i]->summary);
 	fprintf(out, "]");
 }
 

@@ -8,6 +8,8 @@
 
 #include <ferrule/types.h>
 
+#include "lib/base/text.h"
+
 /* What call->op says where nothing is reduced. */
 #define NO_OP 255
 
@@ -52,7 +54,7 @@ __attribute__((format(printf, 4, 5))) static void append(char *buf, size_t bytes
 	if (*used >= bytes)
 		return;
 	va_start(args, format);
-	const int n = vsnprintf(buf + *used, bytes - *used, format, args);
+	const int n = fr_vformat(buf + *used, bytes - *used, format, args);
 	va_end(args);
 	if (n > 0)
 		*used += (size_t)n;

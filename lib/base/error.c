@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 
 /* Long enough for two calls, a list of missing ranks and an address. */
 #define TEXT_BYTES 768
@@ -21,7 +22,7 @@ ferrule_status_t fr_error(ferrule_status_t status, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	fr_vformat(text, sizeof(text), format, args);
 	va_end(args);
 	memcpy(last_text, text, sizeof(text));
 	fr_log(FR_LOG_DEBUG, "%s: %s", ferrule_status_name(status), text);

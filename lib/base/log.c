@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/text.h"
+
 #define LINE_BYTES 1024
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
@@ -51,7 +53,7 @@ void fr_log(enum fr_log_level level, const char *format, ...)
 	const size_t prefix = put_prefix(line, level);
 	/* One byte is kept for the newline, which takes the place of the NUL. */
 	va_start(args, format);
-	const int wanted = vsnprintf(line + prefix, sizeof(line) - prefix, format, args);
+	const int wanted = fr_vformat(line + prefix, sizeof(line) - prefix, format, args);
 	va_end(args);
 	size_t length = prefix + (wanted > 0 ? (size_t)wanted : 0);
 	if (length > sizeof(line) - 1) {

@@ -14,6 +14,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
+#include "lib/base/text.h"
 #include "lib/base/wire.h"
 #include "lib/comm/boot_wire.h"
 
@@ -58,7 +59,7 @@ __attribute__((format(printf, 2, 3))) static enum try_end again(struct try *t, c
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(t->why, sizeof(t->why), format, args);
+	fr_vformat(t->why, sizeof(t->why), format, args);
 	va_end(args);
 	return TRY_AGAIN;
 }

@@ -24,6 +24,7 @@
 #include "lib/base/error.h"
 #include "lib/base/log.h"
 #include "lib/base/ranks.h"
+#include "lib/base/text.h"
 #include "lib/base/wire.h"
 #include "lib/comm/boot_guest.h"
 #include "lib/comm/boot_wire.h"
@@ -178,7 +179,7 @@ __attribute__((format(printf, 3, 4))) static ferrule_status_t fail(struct fr_boo
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	fr_vformat(text, sizeof(text), format, args);
 	va_end(args);
 	for (int rank = 1; rank < s->n_ranks; rank++)
 		if (s->members[rank].fd >= 0)

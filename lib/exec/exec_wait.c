@@ -19,6 +19,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 
 #define MS 1000000ull
 /* The clock is read once in so many polls. */
@@ -65,7 +66,7 @@ static ferrule_status_t fault(struct fr_exec *x, ferrule_status_t status, const 
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	fr_vformat(text, sizeof(text), format, args);
 	va_end(args);
 	fr_exec_abort(x, status, text);
 	return x->fault;

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/text.h"
 #include "lib/mem/gpu.h"
 
 static void say(struct fr_gdr_decision *d, enum fr_gdr_way way, const char *format, ...)
@@ -25,7 +26,7 @@ static void say(struct fr_gdr_decision *d, enum fr_gdr_way way, const char *form
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(d->reason, sizeof(d->reason), format, arguments);
+	fr_vformat(d->reason, sizeof(d->reason), format, arguments);
 	va_end(arguments);
 	d->way = way;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/base/error.h"
+#include "lib/base/text.h"
 #include "lib/perf/perf_internal.h"
 
 #define HELLO_BYTES     2048
@@ -164,7 +165,7 @@ static size_t write_hello(const struct ferrule_perf_params *p, char *out, size_t
 {
 	static const uint16_t one = 1;
 	const bool is_verbs = p->via == FERRULE_PERF_VIA_VERBS;
-	const int n = snprintf(
+	const int n = fr_format(
 		out, bytes,
 		"byte order=%s\ntest=%s\nop=%s\nvia=%s\ntransport=%s\nsize=%llu\n"
 		"iterations=%llu\nduration=%g\nmargin=%g\nqueue pairs=%d\nbidirectional=%s\n"

@@ -4,10 +4,10 @@
 #include "lib/base/parse.h"
 
 #include <inttypes.h>
-#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/support/t_locale.h"
 #include "tests/support/t_main.h"
 
 static void test_integers(void)
@@ -71,20 +71,14 @@ static void test_reals(void)
 
 static void test_reals_do_not_follow_the_locale(void)
 {
-	const char *const commas[] = {"de_DE.UTF-8", "de_DE", "fr_FR.UTF-8", "nl_NL.UTF-8"};
-	const char *found = NULL;
 	double value = 0;
 
-	for (size_t i = 0; i < sizeof(commas) / sizeof(commas[0]) && !found; i++)
-		found = setlocale(LC_NUMERIC, commas[i]);
-	if (!found) {
-		t_skip("no locale with a decimal comma is installed");
+	if (!t_locale_comma())
 		return;
-	}
 	CU_ASSERT_TRUE(fr_parse_real("0.5", 0, 1, &value));
 	CU_ASSERT_EQUAL(value, 0.5);
 	CU_ASSERT_FALSE(fr_parse_real("0,5", 0, 1, &value));
-	setlocale(LC_NUMERIC, "C");
+	t_locale_end();
 }
 
 static void test_sizes(void)

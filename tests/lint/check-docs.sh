@@ -35,6 +35,17 @@ grep -noE '`(lib|collectives|kernels|tools|tests|include|docs|bench)/[A-Za-z0-9_
 done >"$work/paths"
 verdict "files that documents name exist" "$work/paths"
 
+# T_CASE=text build/tests/ROOM/test_NAME: a case of that file has the text in its name.
+grep -noE 'T_CASE=[^ `]+ build/tests/[a-z_/]+' $(cat "$work/docs") /dev/null |
+	while IFS=: read -r file line text; do
+	case=${text%% *}
+	case=${case#T_CASE=}
+	test=${text#* build/}
+	grep -qE "^[[:space:]]*\{\"[^\"]*$case" "$test.c" 2>/dev/null ||
+		echo "$file:$line: $test has no case $case"
+done >"$work/cases"
+verdict "cases of tests in documents exist" "$work/cases"
+
 if [ -x "$program" ]; then
 	# ferrule COMMAND ... --option: as far as the line goes, without what another program gets.
 	grep -noE 'ferrule (bench|bw|lat|run|info|explain|doctor|train) [^`|]*--[a-z-]+' $(cat "$work/docs") /dev/null |

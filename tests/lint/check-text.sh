@@ -22,6 +22,19 @@ verdict "the library does not print to stdout" "$work/prints"
 in_files "$work/library" '(^|[^a-zA-Z0-9_>.])(alloca|strcat|sprintf|vsprintf|gets)[[:space:]]*\(' >"$work/unbounded"
 verdict "no call that cannot know the room it has" "$work/unbounded"
 
+# A statement, from one ; { or } to the next, that formats a real number by itself.
+grep -v '^lib/base/text\.c$' "$work/library" | while read -r file; do
+	awk -v file="$file" '
+		{ statement = statement $0 }
+		/[;{}]/ {
+			if (statement ~ /(^|[^a-zA-Z0-9_])v?(snprintf|fprintf|dprintf|asprintf) *\(/ &&
+			    statement ~ /%[-+ #0-9.*]*l?[aefgAEFG]|vsnprintf|vfprintf/)
+				print file ":" NR ": a text that follows the locale; see lib/base/text.h"
+			statement = ""
+		}' "$file"
+done >"$work/locale"
+verdict "numbers in texts do not follow the program's locale" "$work/locale"
+
 grep '\.c$' "$work/library" | while read -r file; do
 	first=$(grep -m 1 -E '^[[:space:]]*#[[:space:]]*include' "$file")
 	[ "$first" = '#include "config.h"' ] || echo "$file: begins with ${first:-no include}"

@@ -153,6 +153,10 @@ sees check-text "a library that exits" "lib/base/stop.c:4:"
 printf '#include "config.h"\nvoid fr_say(void)\n{\n\tprintf("x");\n}\n' | plant kernels/say.c
 sees check-text "a library that prints" "kernels/say.c:4:"
 
+printf '%s\n' '#include "config.h"' 'void fr_say(char *s, double x)' '{' '	snprintf(s, 8,' \
+	'	         "%.1f", x);' '}' | plant kernels/comma.c
+sees check-text "a number that follows the locale" "kernels/comma.c:5:"
+
 printf '#include "lib/base/list.h"\n' | plant lib/base/late.c
 sees check-text "a file that forgets config.h" "lib/base/late.c: begins with"
 
@@ -186,6 +190,11 @@ sees check-docs "a setting that does not exist" "./docs/set.md:1: FERRULE_TIMEOU
 plant lib/base/settings.h </dev/null
 echo 'See [there](gone.md).' | plant docs/link.md
 sees check-docs "a link that leads nowhere" "./docs/link.md:1: gone.md does not exist"
+
+plant lib/base/settings.h </dev/null
+echo 'Run `T_CASE=gone build/tests/base/test_list`.' | plant docs/case.md
+printf '{"it is here", test_it},\n' | plant tests/base/test_list.c
+sees check-docs "a case that does not exist" "./docs/case.md:1: tests/base/test_list has no case gone"
 
 plant lib/base/settings.h </dev/null
 echo 'See `lib/base/gone.c`.' | plant docs/file.md

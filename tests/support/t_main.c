@@ -101,22 +101,33 @@ static void on_case_done(CU_pTest test, CU_pSuite suite, CU_pFailureRecord failu
 	fflush(stdout);
 }
 
-/* False when nothing is left to run or CUnit refuses. */
+static void tell_names(const char *only, const struct t_case *cases)
+{
+	printf("FAIL  no case's name contains T_CASE=%s; the cases are:\n", only);
+	for (; cases->name != NULL; cases++)
+		printf("      %s\n", cases->name);
+}
+
+/* False, and said, when nothing is left to run or CUnit refuses. */
 static CU_BOOL register_cases(const struct t_case *cases)
 {
 	const char *only = getenv("T_CASE");
 	CU_pSuite suite = CU_add_suite(run.suite, NULL, NULL);
 	int n_cases = 0;
 
-	for (; suite != NULL && cases->name != NULL; cases++) {
-		if (only != NULL && strstr(cases->name, only) == NULL)
+	for (const struct t_case *c = cases; suite != NULL && c->name != NULL; c++) {
+		if (only != NULL && strstr(c->name, only) == NULL)
 			continue;
-		if (CU_add_test(suite, cases->name, cases->function) == NULL) {
-			printf("FAIL  %s: %s\n", cases->name, CU_get_error_msg());
+		if (CU_add_test(suite, c->name, c->function) == NULL) {
+			printf("FAIL  %s: %s\n", c->name, CU_get_error_msg());
 			return CU_FALSE;
 		}
 		n_cases++;
 	}
+	if (suite == NULL)
+		printf("FAIL  no suite could be made: %s\n", CU_get_error_msg());
+	else if (n_cases == 0 && only != NULL)
+		tell_names(only, cases);
 	return n_cases > 0;
 }
 
@@ -124,7 +135,11 @@ static CU_BOOL run_cases(const struct t_case *cases)
 {
 	/* CUnit only warns about two cases of one name, and that is what it would report. */
 	CU_set_error_action(CUEA_IGNORE);
-	if (CU_initialize_registry() != CUE_SUCCESS || !register_cases(cases))
+	if (CU_initialize_registry() != CUE_SUCCESS) {
+		printf("FAIL  no case can be run: %s\n", CU_get_error_msg());
+		return CU_FALSE;
+	}
+	if (!register_cases(cases))
 		return CU_FALSE;
 	CU_set_test_start_handler(on_case_start);
 	CU_set_test_complete_handler(on_case_done);
@@ -138,10 +153,8 @@ int t_main(const char *suite, const struct t_case *cases)
 	run.suite = suite;
 	run.pid = getpid();
 	signal(SIGALRM, on_alarm);
-	if (!run_cases(cases)) {
-		printf("FAIL  no case could be run: %s\n", CU_get_error_msg());
+	if (!run_cases(cases))
 		run.n_failed++;
-	}
 	printf("%s: %d passed, %d failed, %d skipped\n", suite, run.n_passed, run.n_failed,
 	       run.n_skipped);
 	fflush(stdout);

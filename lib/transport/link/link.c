@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/text.h"
 #include "lib/transport/link/link_wire.h"
 
 #define MILLISECOND 1000000u
@@ -43,7 +44,7 @@ ferrule_status_t fr_link_fault(struct fr_link *l, ferrule_status_t status, const
 		return l->fault;
 	va_list args;
 	va_start(args, format);
-	vsnprintf(l->why, l->why_bytes, format, args);
+	fr_vformat(l->why, l->why_bytes, format, args);
 	va_end(args);
 	l->fault = status;
 	return status;

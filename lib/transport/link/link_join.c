@@ -27,6 +27,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/settings.h"
+#include "lib/base/text.h"
 #include "lib/transport/link/link_place.h"
 
 #define MILLISECOND 1000000u
@@ -116,7 +117,7 @@ __attribute__((format(printf, 2, 3))) static void trouble(struct join *j, const 
 {
 	va_list args;
 	va_start(args, format);
-	vsnprintf(j->trouble, sizeof(j->trouble), format, args);
+	fr_vformat(j->trouble, sizeof(j->trouble), format, args);
 	va_end(args);
 }
 

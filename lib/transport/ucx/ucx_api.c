@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/base/log.h"
+#include "lib/base/text.h"
 
 #define LIBRARY "libucp.so.0"
 
@@ -35,7 +36,7 @@ static int take_log_line(const char *file, unsigned line, const char *function, 
 	(void)function;
 	(void)component;
 	if (level < UCS_LEVEL_DEBUG) {
-		vsnprintf(text, sizeof(text), format, args);
+		fr_vformat(text, sizeof(text), format, args);
 		fr_log(level <= UCS_LEVEL_WARN ? FR_LOG_INFO : FR_LOG_DEBUG, "ucx: %s", text);
 	}
 	return 0; /* UCS_LOG_FUNC_RC_STOP: nobody else is to print it. */

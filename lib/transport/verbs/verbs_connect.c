@@ -28,6 +28,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/settings.h"
+#include "lib/base/text.h"
 
 #define MILLISECOND 1000000u
 /* A probe that is not acknowledged after this long takes another way. */
@@ -230,7 +231,7 @@ void fr_vb_trouble(struct fr_vb_ep *e, const char *format, ...)
 	if (e->state != FR_VB_READY || e->link.has_left || e->link.fault != FERRULE_OK)
 		return;
 	va_start(args, format);
-	vsnprintf(e->trouble, sizeof(e->trouble), format, args);
+	fr_vformat(e->trouble, sizeof(e->trouble), format, args);
 	va_end(args);
 	fr_log(FR_LOG_WARNING, "verbs: %s: %s; connecting anew", e->link.name, e->trouble);
 	fall_back(e);
