@@ -14,7 +14,8 @@ jobs=$(nproc)
 
 mkdir -p "$name" && cd "$name" || exit 2
 # The arguments that a build was configured with, to notice that they changed.
-if [ ! -f Makefile ] || [ "$(cat configured 2>/dev/null)" != "$*" ]; then
+if [ ! -f Makefile ] || [ "$(cat configured 2>/dev/null)" != "$*" ] ||
+	! sh "$source/m4/found.sh" config.found >/dev/null; then
 	if ! "$source/configure" "$@" >configure.out 2>&1; then
 		# A machine without this compiler or sanitizer is no failure of the code.
 		echo "$name: skipped: $(grep -E '^configure: error' configure.out || tail -n 1 configure.out)"
