@@ -94,6 +94,7 @@ struct shm_transport {
 
 /* shm_memory.c */
 ferrule_status_t shm_memory_create(struct shm_transport *t, char *why, size_t why_bytes);
+/* shm_memory_adopt - maps a peer's memory; PROTOCOL when the file is, or could become, shorter. */
 ferrule_status_t shm_memory_adopt(struct shm_map *map, int fd, size_t bytes);
 void shm_memory_drop(struct shm_map *map);
 void shm_memory_destroy(struct shm_transport *t);

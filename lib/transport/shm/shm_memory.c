@@ -42,9 +42,10 @@ static ferrule_status_t map_fd(struct shm_map *map, int fd, size_t bytes)
 ferrule_status_t shm_memory_adopt(struct shm_map *map, int fd, size_t bytes)
 {
 	const off_t size = lseek(fd, 0, SEEK_END);
+	const int seals = fcntl(fd, F_GET_SEALS);
 
-	/* A shorter file than announced would turn into SIGBUS. */
-	if (size < 0 || (uint64_t)size < bytes)
+	/* A file that is shorter than announced, or becomes so, would turn into SIGBUS. */
+	if (size < 0 || (uint64_t)size < bytes || seals < 0 || !(seals & F_SEAL_SHRINK))
 		return FERRULE_ERR_PROTOCOL;
 	return map_fd(map, fd, bytes);
 }
@@ -59,11 +60,11 @@ void shm_memory_drop(struct shm_map *map)
 static ferrule_status_t create_region(const char *name, size_t bytes, size_t backed, int *fd_out,
                                       struct shm_map *map)
 {
-	const int fd = memfd_create(name, MFD_CLOEXEC);
+	const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return FERRULE_ERR_SYSTEM;
-	if (ftruncate(fd, (off_t)bytes) != 0 ||
+	if (ftruncate(fd, (off_t)bytes) != 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) != 0 ||
 	    (backed && fallocate(fd, 0, 0, (off_t)backed) != 0) ||
 	    map_fd(map, fd, bytes) != FERRULE_OK) {
 		const int saved = errno;

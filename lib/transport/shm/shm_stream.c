@@ -361,31 +361,33 @@ static void enter_ring(struct fr_ep *ep)
 	judge_distance(rx);
 }
 
-/* Checks a header that is not inline against the memory it names. */
-static ferrule_status_t take_large(struct fr_ep *ep, const struct shm_header *h,
+/* Checks a header that is not inline against the memory it names.  Like `kind`, each of its fields
+ * is read once: the peer can write there at any time. */
+static ferrule_status_t take_large(struct fr_ep *ep, const struct shm_header *h, uint32_t kind,
                                    const struct fr_message *m)
 {
 	struct shm_peer *p = peer_of(ep);
 	struct shm_rx *rx = &p->rx;
 	const uint64_t begin = h->large.begin, produced = h->large.produced;
+	const uint64_t bytes = h->large.bytes;
 
-	if (h->large.bytes != m->bytes)
-		return mismatch(ep, h->signature, h->large.bytes, m);
+	if (bytes != m->bytes)
+		return mismatch(ep, h->signature, bytes, m);
 	if (begin % SHM_ALIGN || begin < rx->position)
 		return bad_header(ep, "position");
 	if (produced < begin || produced - begin > m->bytes)
 		return bad_header(ep, "length");
-	if (h->kind == SHM_KIND_MAPPED) {
+	if (kind == SHM_KIND_MAPPED) {
 		const uint64_t place = h->large.place;
 
 		if (!p->arena.at || place > p->arena.bytes || m->bytes > p->arena.bytes - place)
 			return bad_header(ep, "place");
 		rx->source = p->arena.at + place;
-	} else if (h->kind == SHM_KIND_PUT) {
+	} else if (kind == SHM_KIND_PUT) {
 		if (!m->memory)
 			return bad_header(ep, "kind");
 		rx->source = m->memory;
-	} else if (h->kind == SHM_KIND_STAGED) {
+	} else if (kind == SHM_KIND_STAGED) {
 		rx->source = NULL;
 		enter_ring(ep);
 	} else {
@@ -405,21 +407,24 @@ static ferrule_status_t recv_begin(struct fr_ep *ep, const struct fr_message *m)
 		recv_post(ep, m);
 	if (atomic_load_explicit(&h->flag, memory_order_acquire) != (uint32_t)rx->number + 1)
 		return FERRULE_INPROGRESS;
-	const bool is_inline = h->kind == SHM_KIND_INLINE;
+	const uint32_t kind = h->kind;
+	const bool is_inline = kind == SHM_KIND_INLINE;
 
 	if (h->signature != m->call->signature)
 		return mismatch(ep, h->signature, is_inline ? h->inline_bytes : h->large.bytes, m);
 	if (is_inline) {
 		if (h->inline_bytes != m->bytes)
 			return mismatch(ep, h->signature, h->inline_bytes, m);
+		if (m->bytes > SHM_INLINE_BYTES)
+			return bad_header(ep, "length");
 		rx->source = h->payload;
 	} else {
-		const ferrule_status_t status = take_large(ep, h, m);
+		const ferrule_status_t status = take_large(ep, h, kind, m);
 
 		if (status != FERRULE_OK)
 			return status;
 	}
-	rx->in_stream = h->kind != SHM_KIND_INLINE;
+	rx->in_stream = !is_inline;
 	rx->bytes = m->bytes;
 	rx->released = 0;
 	ep->recv_prefers_some = false;
