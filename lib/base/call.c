@@ -45,6 +45,17 @@ void fr_call_seal(struct fr_call *call)
 	call->signature = fr_call_signature(call);
 }
 
+bool fr_wait_is_sound(const struct fr_wait *wait, int n_ranks)
+{
+	if (wait->n < 0 || wait->n > FR_WAITS_MAX ||
+	    fr_call_signature(&wait->call) != wait->call.signature)
+		return false;
+	for (int i = 0; i < wait->n; i++)
+		if (wait->on[i] < 0 || wait->on[i] >= n_ranks)
+			return false;
+	return true;
+}
+
 /* Appends to `buf` as snprintf; what does not fit is cut off. */
 __attribute__((format(printf, 4, 5))) static void append(char *buf, size_t bytes, size_t *used,
                                                          const char *format, ...)

@@ -32,6 +32,22 @@ _Static_assert(sizeof(struct fr_call) == 32, "struct fr_call travels between ran
 #define FR_CALL_PAIRWISE 254
 
 /*
+ * Whom a rank waits for, as it tells its peers at every slow look.  One cache line; a reader that
+ * catches it half written sees a call that does not fit its signature.
+ */
+#define FR_WAITS_MAX 6
+struct fr_wait {
+	struct fr_call call;      /* the operation that does not get on */
+	uint32_t beat;            /* counts this rank's looks: while it stands still, the rank is
+	                           * stopped, or not waiting on this communicator */
+	int32_t n;                /* ranks in `on`: without a move of theirs nothing can go on */
+	int32_t on[FR_WAITS_MAX]; /* the first of them */
+};
+_Static_assert(sizeof(struct fr_wait) == 64, "struct fr_wait travels between ranks");
+/* fr_wait_is_sound - does what another rank wrote make sense among so many ranks? */
+bool fr_wait_is_sound(const struct fr_wait *wait, int n_ranks);
+
+/*
  * fr_call_signature - 32 bits that differ, but for accidents of 2^-32, between calls that differ.
  *
  * The root of pairwise calls is left out, since each side has the other one there.

@@ -33,7 +33,8 @@ ferrule_status_t fr_exec_create(const struct fr_exec_params *params, struct fr_e
 	x->active_tail = &x->active;
 	x->eps = calloc(n, sizeof(*x->eps));
 	x->fold_sources = calloc(n, sizeof(*x->fold_sources));
-	if (!x->eps || !x->fold_sources || fr_board_init(x) != FERRULE_OK) {
+	if (!x->eps || !x->fold_sources || fr_board_init(x) != FERRULE_OK ||
+	    fr_blame_init(x) != FERRULE_OK) {
 		fr_exec_destroy(x);
 		return fr_error(FERRULE_ERR_NO_MEMORY, "out of memory for an executor");
 	}
@@ -69,6 +70,7 @@ void fr_exec_destroy(struct fr_exec *x)
 	free_runs(x->active);
 	free_runs(x->idle);
 	fr_board_fini(x);
+	fr_blame_fini(x);
 	free(x->board_tmp);
 	free(x->fold_sources);
 	free(x->eps);
@@ -154,6 +156,7 @@ static void reset_run(struct fr_run *run, const struct fr_plan *plan)
 	run->remaining = plan->n_steps;
 	run->status = FERRULE_INPROGRESS;
 	run->board_ticket = plan->has_board ? x->board_tickets++ : 0;
+	run->board_peer = -1;
 	for (uint32_t i = 0; i < plan->n_lanes; i++) {
 		struct fr_exec_ep *e = &x->eps[plan->lanes[i].peer];
 

@@ -6,6 +6,7 @@
  *   exec_step.c   one piece of one step: messages and local work
  *   exec_board.c  publications: the store and the poll
  *   exec_wait.c   the waiting ladder, the slow look at peers, error texts
+ *   exec_blame.c  whom a wait is for, and who is to blame for it
  */
 #ifndef FR_EXEC_INTERNAL_H
 #define FR_EXEC_INTERNAL_H
@@ -97,6 +98,7 @@ struct fr_run {
 	struct fr_lane_state *lanes;
 	uint32_t remaining; /* steps */
 	uint64_t board_ticket;
+	int board_peer;          /* whom the next board step waited for when last tried; -1: none */
 	ferrule_status_t status; /* INPROGRESS until done */
 	unsigned char *tmp;
 	size_t tmp_room, steps_room, lanes_room;
@@ -123,6 +125,7 @@ struct fr_exec_board_class {
 struct fr_waiting {
 	uint32_t polls;
 	uint64_t since_ns, look_ns, waited_ns;
+	uint64_t asked_ns; /* when the peers were asked whom they wait for; 0: not yet */
 	bool warned;
 };
 
@@ -142,6 +145,9 @@ struct fr_exec {
 	_Atomic int cancel; /* enum fr_cancel; the one thing that other threads write */
 	char cancel_text[256];
 	struct fr_exec_stats stats;
+	struct fr_wait wait;       /* as told last */
+	uint32_t *beats;           /* [n_ranks] as told by peers before they were asked */
+	int *via, *queue;          /* [n_ranks] each, for the search */
 	const void **fold_sources; /* [n_ranks] */
 	void *board_tmp;           /* scratch of board-only plans */
 	size_t board_tmp_room;
@@ -150,6 +156,8 @@ struct fr_exec {
 /* exec_step.c: moves one piece of whatever can move.  Returns bytes (or steps) moved, 0 when
  * nothing could, or a negative status of the endpoint in *peer_out. */
 int64_t fr_run_progress(struct fr_run *run, int *peer_out);
+/* fr_run_waits - adds the ranks without whose move nothing of this run can go on. */
+void fr_run_waits(const struct fr_run *run, struct fr_wait *w);
 /* fr_step_local - does a whole copy, reduce or scale step on these buffers. */
 void fr_step_local(const struct fr_plan *plan, const struct fr_plan_step *step,
                    unsigned char *const base[FR_N_SPACES], double premul, size_t from, size_t to);
@@ -168,7 +176,24 @@ ferrule_status_t fr_board_run(struct fr_exec *x, const struct fr_plan *plan,
                               unsigned char *const base[FR_N_SPACES], double premul,
                               const struct fr_call *call);
 
+/* exec_blame.c */
+ferrule_status_t fr_blame_init(struct fr_exec *x);
+void fr_blame_fini(struct fr_exec *x);
+/* fr_wait_add - one more rank that is waited for; one already there, or beyond the room, is not
+ * added. */
+void fr_wait_add(struct fr_wait *w, int peer);
+/* fr_blame_tell - tells the peers whom we wait for in `call`: board_peer, or whom the active runs
+ * wait for when that is -1. */
+void fr_blame_tell(struct fr_exec *x, const struct fr_call *call, int board_peer);
+/* fr_blame_ask - has all peers tell the same, some time before fr_blame_text() is wanted. */
+void fr_blame_ask(struct fr_exec *x);
+/* fr_blame_text - "for rank 4, which has not entered it (last seen in allreduce #16 (...)); rank 3
+ * waits for rank 1, which waits for rank 4", or a circle of ranks that wait for each other. */
+void fr_blame_text(struct fr_exec *x, const struct fr_call *call, char *buf, size_t bytes);
+
 /* exec_wait.c */
+const char *fr_exec_call_text(const struct fr_exec *x, const struct fr_call *call, char *buf,
+                              size_t bytes);
 /* fr_wait_look - nothing moved: counts, and now and then looks at the clock and the peers.
  * `peer` is the one whose publication is waited for, -1 when active runs wait.  A fault that
  * it finds is set and returned. */

@@ -403,6 +403,7 @@ static int64_t progress_board(struct fr_run *run, uint32_t index, int *peer_out)
 	if (x->board_serving != run->board_ticket || allowed_bytes(run, step) < step->bytes)
 		return 0;
 	status = fr_board_step(x, run->plan, step, run->base, &run->call, peer_out);
+	run->board_peer = status == FERRULE_INPROGRESS ? *peer_out : -1;
 	if (status != FERRULE_OK)
 		return status < 0 ? (int64_t)status : 0;
 	run->done[index] = step->bytes;
@@ -476,4 +477,47 @@ int64_t fr_run_progress(struct fr_run *run, int *peer_out)
 		moved += n;
 	}
 	return moved;
+}
+
+/* ---- whom it waits for ---- */
+
+/* Does the head of a send lane, or what was lent before it, wait for the peer alone? */
+static bool send_waits(const struct fr_run *run, const struct fr_plan_lane *lane,
+                       const struct fr_lane_state *state)
+{
+	const uint32_t drain = state->drain < lane->n ? head_step(run, lane, state->drain) : 0;
+
+	if (state->drain < lane->n && run->moved[drain] > run->done[drain])
+		return true;
+	if (state->head == lane->n || run->exec->eps[lane->peer].send_serving != state->ticket)
+		return false;
+	const uint32_t index = head_step(run, lane, state->head);
+
+	return allowed_bytes(run, &run->plan->steps[index]) > run->moved[index];
+}
+
+/* The same for a receive: its memory is free, so only data is missing. */
+static bool recv_waits(const struct fr_run *run, const struct fr_plan_lane *lane,
+                       const struct fr_lane_state *state)
+{
+	if (state->head == lane->n || run->exec->eps[lane->peer].recv_serving != state->ticket)
+		return false;
+	const uint32_t index = head_step(run, lane, state->head);
+
+	if (!state->begun)
+		return state->posted > state->head;
+	return allowed_bytes(run, &run->plan->steps[index]) > run->done[index];
+}
+
+void fr_run_waits(const struct fr_run *run, struct fr_wait *w)
+{
+	for (uint32_t i = 0; i < run->plan->n_lanes; i++) {
+		const struct fr_plan_lane *lane = &run->plan->lanes[i];
+		const struct fr_lane_state *state = &run->lanes[i];
+
+		if (lane->is_send ? send_waits(run, lane, state) : recv_waits(run, lane, state))
+			fr_wait_add(w, lane->peer);
+	}
+	if (run->board_peer >= 0)
+		fr_wait_add(w, run->board_peer);
 }

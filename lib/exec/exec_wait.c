@@ -30,9 +30,10 @@
 #define LONG_NAP_AFTER_NS (200 * MS)
 #define LONG_NAP_NS       (1 * MS)
 #define WARN_AFTER_NS     (10000 * MS)
+#define ASK_BEFORE_NS     (1000 * MS)
 
-static const char *call_text(const struct fr_exec *x, const struct fr_call *call, char *buf,
-                             size_t bytes)
+const char *fr_exec_call_text(const struct fr_exec *x, const struct fr_call *call, char *buf,
+                              size_t bytes)
 {
 	return fr_call_text(call, x->params.coll_name(call->coll), buf, bytes);
 }
@@ -79,7 +80,8 @@ ferrule_status_t fr_fault_mismatch(struct fr_exec *x, int peer, const struct fr_
 
 	return fault(x, FERRULE_ERR_MISMATCH,
 	             "ranks disagree: rank %d called %s, rank %d called %s", x->params.rank,
-	             call_text(x, mine, a, sizeof(a)), peer, call_text(x, theirs, b, sizeof(b)));
+	             fr_exec_call_text(x, mine, a, sizeof(a)), peer,
+	             fr_exec_call_text(x, theirs, b, sizeof(b)));
 }
 
 ferrule_status_t fr_fault_peer(struct fr_exec *x, ferrule_status_t status, int peer,
@@ -96,9 +98,9 @@ ferrule_status_t fr_fault_peer(struct fr_exec *x, ferrule_status_t status, int p
 	if (status == FERRULE_ERR_ABORTED)
 		return fault(x, status, "%s", ep->why);
 	if (ep->ops->peer_call(ep, &last))
-		call_text(x, &last, theirs, sizeof(theirs));
+		fr_exec_call_text(x, &last, theirs, sizeof(theirs));
 	return fault(x, status, "%s, while rank %d was in %s; rank %d was last seen in %s", ep->why,
-	             x->params.rank, call_text(x, call, mine, sizeof(mine)), peer, theirs);
+	             x->params.rank, fr_exec_call_text(x, call, mine, sizeof(mine)), peer, theirs);
 }
 
 /* Is anything that `run` still has to move to or from this rank? */
@@ -175,51 +177,55 @@ static ferrule_status_t look_at_peers(struct fr_exec *x, const struct fr_call *c
 	return FERRULE_OK;
 }
 
-/* "rank 2 (last seen in allreduce #4 (...)), rank 3 (...)" */
-static void name_missing(const struct fr_exec *x, int board_peer, char *buf, size_t bytes)
+/* How long before the end the peers are asked whom they wait for. */
+static uint64_t ask_before_ns(const struct fr_exec *x)
 {
-	size_t at = 0;
+	const uint64_t quarter = x->params.timeout_ns / 4;
 
-	buf[0] = '\0';
-	for (int r = 0; r < x->params.n_ranks && at + 1 < bytes; r++) {
-		struct fr_ep *ep = x->params.eps[r];
-		char text[128] = "nothing yet";
-		struct fr_call theirs;
+	return quarter < ASK_BEFORE_NS ? quarter : ASK_BEFORE_NS;
+}
 
-		if (!ep || !waits_on(x, board_peer, r))
-			continue;
-		if (ep->ops->peer_call(ep, &theirs))
-			call_text(x, &theirs, text, sizeof(text));
-		const int n = snprintf(buf + at, bytes - at, "%srank %d (last seen in %s)",
-		                       at ? ", " : "", r, text);
-		at += n > 0 ? (size_t)n : 0;
+/* Is the wait longer than `limit`?  Not before the peers had time to say whom they wait for. */
+static bool is_over(struct fr_exec *x, struct fr_waiting *w, uint64_t limit, uint64_t now)
+{
+	const uint64_t before = ask_before_ns(x);
+
+	if (now - w->since_ns + before < limit)
+		return false;
+	if (w->asked_ns == 0) {
+		fr_blame_ask(x);
+		w->asked_ns = now;
 	}
+	return now - w->since_ns > limit && now - w->asked_ns >= before;
 }
 
 static ferrule_status_t look(struct fr_exec *x, struct fr_waiting *w, const struct fr_call *call,
                              int peer, uint64_t now)
 {
-	char mine[128], missing[320];
+	char mine[128], blame[400];
 
 	if (atomic_load_explicit(&x->cancel, memory_order_acquire) == FR_CANCEL_ASKED)
 		return fault(x, FERRULE_ERR_ABORTED, "%s", x->cancel_text);
+	fr_blame_tell(x, call, peer);
 	const ferrule_status_t status = look_at_peers(x, call, peer);
-	const uint64_t waited = now - w->since_ns;
+	const double waited = (double)(now - w->since_ns) / 1e9;
 
 	if (status != FERRULE_OK)
 		return status;
-	if (waited > x->params.timeout_ns) {
-		name_missing(x, peer, missing, sizeof(missing));
+	if (is_over(x, w, x->params.timeout_ns, now)) {
+		fr_blame_text(x, call, blame, sizeof(blame));
 		return fault(x, FERRULE_ERR_TIMEOUT,
-		             "rank %d waited %.1f s in %s without progress, for %s", x->params.rank,
-		             (double)waited / 1e9, call_text(x, call, mine, sizeof(mine)), missing);
+		             "rank %d waited %.1f s in %s without progress, %s", x->params.rank,
+		             waited, fr_exec_call_text(x, call, mine, sizeof(mine)), blame);
 	}
-	if (waited > WARN_AFTER_NS && !w->warned) {
-		name_missing(x, peer, missing, sizeof(missing));
-		fr_log(FR_LOG_WARNING, "waiting since %.0f s in %s for %s; giving up after %.0f s",
-		       (double)waited / 1e9, call_text(x, call, mine, sizeof(mine)), missing,
+	if (!w->warned && is_over(x, w, WARN_AFTER_NS, now)) {
+		fr_blame_text(x, call, blame, sizeof(blame));
+		fr_log(FR_LOG_WARNING,
+		       "waiting since %.0f s in %s without progress, %s; giving up after %.0f s",
+		       waited, fr_exec_call_text(x, call, mine, sizeof(mine)), blame,
 		       (double)x->params.timeout_ns / 1e9);
 		w->warned = true;
+		w->asked_ns = 0;
 	}
 	return FERRULE_OK;
 }

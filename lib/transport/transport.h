@@ -138,6 +138,14 @@ struct fr_ep_ops {
 	 * few; false when it is not, or not yet.  NULL where a transport cannot know.
 	 */
 	bool (*past_call)(struct fr_ep *ep, uint64_t sequence, struct fr_call *call_out);
+	/*
+	 * peer_wait - optional.  What the peer last told of its waiting (see
+	 * fr_transport_ops.wait); false when nothing is known.  The caller checks what it says.
+	 */
+	bool (*peer_wait)(struct fr_ep *ep, struct fr_wait *wait_out);
+	/* ask - optional (NULL: peer_wait is always fresh).  Has the peer tell of its waiting, if
+	 * it does wait; the answer comes in with check(). */
+	void (*ask)(struct fr_ep *ep);
 };
 
 /* The part of an endpoint every transport shares; each embeds it as its first member. */
@@ -239,6 +247,8 @@ struct fr_transport_ops {
 	struct fr_board *(*board)(struct fr_transport *t);
 	/* announce - what this rank is doing now, for peers that wonder.  Cheap: a store. */
 	void (*announce)(struct fr_transport *t, const struct fr_call *call);
+	/* wait - optional.  What this rank waits for now, at every slow look, before check(). */
+	void (*wait)(struct fr_transport *t, const struct fr_wait *wait);
 	/*
 	 * nap - sleep until something may have happened or `ns` passed.  Used only after long
 	 * spinning.  Spurious returns are fine.

@@ -250,6 +250,67 @@ static void test_a_stopped_rank(void)
 			t_spawn(2, 20, stopping_rank, (void *)(uintptr_t)transports[t], NULL), 0);
 }
 
+/* The last of four stops in the middle of a large one, with what it has told of its waiting still
+ * in sight of all: the others name it and nobody else. */
+static int stopping_inside(int rank, int n, void *arg)
+{
+	struct t_job_rank r = {.rank = rank, .n = n};
+	const size_t count = 2000000;
+	float *x = calloc(count, sizeof(*x)), *y = calloc(count, sizeof(*y));
+	ferrule_status_t status;
+	int pid = (int)getpid(), pids[4];
+	ferrule_op_t op;
+
+	setenv("FERRULE_TRANSPORT", arg, 1);
+	setenv("FERRULE_TIMEOUT", "2", 1);
+	if (!t_ok(&r, ferrule_comm_create_from_env(NULL, &r.comm)))
+		return 1;
+	t_ok(&r, ferrule_allgather(r.comm, &pid, pids, 1, FERRULE_INT32));
+	t_ok(&r, ferrule_allreduce_start(r.comm, x, y, count, FERRULE_FLOAT32, FERRULE_SUM, &op));
+	if (rank == n - 1)
+		raise(SIGSTOP);
+	status = ferrule_op_wait(op);
+	t_check(&r, status == FERRULE_ERR_TIMEOUT || status == FERRULE_ERR_ABORTED);
+	t_says(&r, "without progress, for rank 3, which ");
+	if (rank == 0)
+		kill(pids[n - 1], SIGCONT);
+	ferrule_op_destroy(op);
+	ferrule_comm_destroy(r.comm);
+	free(x);
+	free(y);
+	return r.failures > 0;
+}
+
+static void test_a_rank_that_stops_inside_is_named_by_all(void)
+{
+	for (int t = 0; t < 2; t++)
+		CU_ASSERT_EQUAL(
+			t_spawn(4, 20, stopping_inside, (void *)(uintptr_t)transports[t], NULL), 0);
+}
+
+/* Two ranks that each want to hear first from the other, a third that waits for one of them. */
+static void deadlock(struct t_job_rank *r)
+{
+	float x;
+	const ferrule_status_t status =
+		ferrule_recv(r->comm, &x, 1, FERRULE_FLOAT32, r->rank == 0 ? 1 : 0);
+
+	t_check(r, status == FERRULE_ERR_TIMEOUT || status == FERRULE_ERR_ABORTED);
+	t_says(r, "a deadlock");
+	/* Whoever comes first says it, and the others repeat that. */
+	t_says(r, "which waits in sendrecv");
+	t_says(r, "for rank 1");
+	t_says(r, "for rank 0");
+}
+
+static void test_ranks_that_wait_for_each_other_are_told_so(void)
+{
+	static const char *const settings[] = {"FERRULE_TIMEOUT=2", NULL};
+
+	for (int t = 0; t < 2; t++)
+		t_job_broken(3, transports[t], settings, 20, deadlock, NULL);
+}
+
 /* ---- ranks that leave, or abort ---- */
 
 static void leaving(struct t_job_rank *r)
@@ -348,6 +409,10 @@ int main(void)
 		{"messages that disagree", test_messages_that_disagree},
 		{"a killed rank", test_a_killed_rank},
 		{"a stopped rank", test_a_stopped_rank},
+		{"a rank that stops inside is named by all",
+	         test_a_rank_that_stops_inside_is_named_by_all},
+		{"ranks that wait for each other are told so",
+	         test_ranks_that_wait_for_each_other_are_told_so},
 		{"a rank that leaves", test_a_rank_that_leaves},
 		{"abort", test_abort},
 		{NULL, NULL},

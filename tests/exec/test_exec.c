@@ -194,12 +194,20 @@ static void test_many_runs_in_flight(void)
 
 /* ---- faults ---- */
 
+static bool mentions_also(struct t_exec *e, const char *what)
+{
+	const char *text;
+
+	fr_exec_fault(e->exec, &text);
+	return strstr(text, what) != NULL;
+}
+
 static bool mentions(struct t_exec *e, const char *what)
 {
 	const char *text;
 
 	fr_exec_fault(e->exec, &text);
-	if (strstr(text, what))
+	if (mentions_also(e, what))
 		return true;
 	fprintf(stderr, "rank %d: \"%s\" does not mention \"%s\"\n", e->rank->rank, text, what);
 	return false;
@@ -300,27 +308,59 @@ static void test_a_killed_rank_is_named_by_all(void)
 	CU_ASSERT_EQUAL(t_world_run(&tcp, 4, 20, die_large, expected), 0);
 }
 
-/* Rank 1 does not come; its clean leaving afterwards must not hide the timeout. */
-static int one_is_late(struct t_rank *r)
+/* Rank 1 does not come; its clean leaving afterwards must not hide the timeout.  All others name
+ * it, and it alone, however many ranks lie between. */
+static int one_is_late(struct t_rank *r, const char *algo, size_t count)
 {
 	struct t_exec e;
 	ferrule_status_t status;
 
-	T_CHECK(t_exec_open(&e, r, 0.3));
+	T_CHECK(t_exec_open(&e, r, 2));
 	if (r->rank != 1) {
-		status = run_once(&e, "ring", 1000);
+		status = run_once(&e, algo, count);
 		T_CHECK(status == FERRULE_ERR_TIMEOUT || status == FERRULE_ERR_ABORTED);
-		T_CHECK(mentions(&e, "rank 1"));
+		T_CHECK(mentions(&e, "without progress, for rank 1, which "));
+		T_CHECK(!mentions_also(&e, " and rank "));
 	}
 	T_CHECK(t_rank_barrier(r));
 	t_exec_close(&e);
 	return 0;
 }
 
+static int late_in_a_ring(struct t_rank *r)
+{
+	return one_is_late(r, "ring", 1000);
+}
+
+static int late_in_a_large_ring(struct t_rank *r)
+{
+	return one_is_late(r, "ring", 700000);
+}
+
+static int late_in_a_tree(struct t_rank *r)
+{
+	return one_is_late(r, "tree", 1000);
+}
+
+static int late_at_halving(struct t_rank *r)
+{
+	return one_is_late(r, "halving", 1000);
+}
+
+static int late_on_the_board(struct t_rank *r)
+{
+	return one_is_late(r, "publish", 8);
+}
+
 static void test_a_rank_that_does_not_come_is_named(void)
 {
-	CU_ASSERT_EQUAL(t_world_run(&shm, 2, 20, one_is_late, NULL), 0);
-	CU_ASSERT_EQUAL(t_world_run(&tcp, 2, 20, one_is_late, NULL), 0);
+	CU_ASSERT_EQUAL(t_world_run(&shm, 2, 20, late_on_the_board, NULL), 0);
+	CU_ASSERT_EQUAL(t_world_run(&shm, 6, 20, late_in_a_ring, NULL), 0);
+	CU_ASSERT_EQUAL(t_world_run(&shm, 6, 20, late_in_a_large_ring, NULL), 0);
+	CU_ASSERT_EQUAL(t_world_run(&shm, 6, 20, late_in_a_tree, NULL), 0);
+	CU_ASSERT_EQUAL(t_world_run(&tcp, 2, 20, late_in_a_ring, NULL), 0);
+	CU_ASSERT_EQUAL(t_world_run(&tcp, 6, 20, late_in_a_large_ring, NULL), 0);
+	CU_ASSERT_EQUAL(t_world_run(&tcp, 6, 20, late_at_halving, NULL), 0);
 }
 
 int main(void)

@@ -53,7 +53,7 @@ static void test_notes_carry_their_kind_and_bytes(void)
 /* Every bit of a head is either checked or makes the check fail. */
 static void test_every_flipped_bit_is_noticed(void)
 {
-	struct fr_link_head head = make_head(FR_LINK_STATUS, 0, 0);
+	struct fr_link_head head = make_head(FR_LINK_ASK, 0, 0);
 	memset(&head.call, 0x5c, sizeof(head.call));
 	fr_link_head_seal(&head);
 	for (unsigned bit = 0; bit < 8 * sizeof(head); bit++) {
@@ -72,12 +72,15 @@ static void test_bad_control_frames_are_refused(void)
 	struct fr_link_head bad[] = {
 		make_head(FR_LINK_ABORT, FR_LINK_REASON_BYTES + 1, 0),
 		make_head(FR_LINK_ABORT, UINT64_MAX, 0),
-		make_head(FR_LINK_STATUS, 1, 0),
+		make_head(FR_LINK_STATUS, 0, 0),
+		make_head(FR_LINK_STATUS, sizeof(struct fr_wait) - 1, 0),
+		make_head(FR_LINK_STATUS, sizeof(struct fr_wait) + 1, 0),
+		make_head(FR_LINK_ASK, 1, 0),
 		make_head(FR_LINK_GOODBYE, 0, 1),
 		make_head(FR_LINK_NOTE, FR_LINK_NOTE_BYTES + 1, 0),
 		make_head(FR_LINK_NOTE, 8, 1),
 		make_head((enum fr_link_kind)(FR_LINK_STATUS - 1), 0, 0),
-		make_head((enum fr_link_kind)(FR_LINK_NOTE + 1), 0, 0),
+		make_head((enum fr_link_kind)(FR_LINK_ASK + 1), 0, 0),
 		{.kind = FR_LINK_NOTE, .note = 256},
 		{.kind = FR_LINK_GOODBYE, .note = 1},
 	};

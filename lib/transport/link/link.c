@@ -85,6 +85,10 @@ static void take_frame(struct fr_link *l, const struct fr_link_frame *frame)
 	case FR_LINK_STATUS:
 		l->last_call = frame->call;
 		l->has_last_call = true;
+		memcpy(&l->last_wait, frame->body, sizeof(l->last_wait));
+		break;
+	case FR_LINK_ASK:
+		l->is_asked = true;
 		break;
 	case FR_LINK_GOODBYE:
 		l->has_left = true;
@@ -227,9 +231,10 @@ void fr_link_tell_status(struct fr_link *l, struct fr_link_status *status)
 		status->seen_epoch = status->epoch;
 		status->waiting_since = now;
 	}
-	if (l->has_left || status->epoch == 0 || l->status_epoch == status->epoch ||
-	    now - status->waiting_since < STATUS_AFTER_NS ||
-	    (l->status_at != 0 && now - l->status_at < STATUS_EVERY_NS))
+	const bool is_due = l->status_epoch != status->epoch &&
+	                    now - status->waiting_since >= STATUS_AFTER_NS &&
+	                    (l->status_at == 0 || now - l->status_at >= STATUS_EVERY_NS);
+	if (l->has_left || status->epoch == 0 || (!is_due && !l->is_asked))
 		return;
 	/* Nothing is queued behind what the socket did not take: the next try will do. */
 	flush(l);
@@ -237,8 +242,23 @@ void fr_link_tell_status(struct fr_link *l, struct fr_link_status *status)
 		return;
 	l->status_at = now;
 	l->status_epoch = status->epoch;
-	struct fr_link_head head = {.kind = FR_LINK_STATUS, .call = status->call};
-	tell(l, &head, NULL, 0);
+	l->is_asked = false;
+	struct fr_link_head head = {
+		.kind = FR_LINK_STATUS, .bytes = sizeof(status->wait), .call = status->call};
+	tell(l, &head, &status->wait, 0);
+}
+
+bool fr_link_peer_wait(const struct fr_link *l, struct fr_wait *wait_out)
+{
+	*wait_out = l->last_wait;
+	return l->last_wait.beat != 0;
+}
+
+void fr_link_ask(struct fr_link *l)
+{
+	struct fr_link_head head = {.kind = FR_LINK_ASK};
+	if (l->fault == FERRULE_OK && !l->has_left)
+		tell(l, &head, NULL, LAST_WORDS_BYTES);
 }
 
 /* ---- the end ---- */

@@ -77,6 +77,7 @@ struct fr_link_status {
 	uint64_t epoch;      /* how often it announced */
 	uint64_t seen_epoch; /* and since when a check has seen it wait in that */
 	uint64_t waiting_since;
+	struct fr_wait wait; /* what it told of its waiting last */
 };
 
 #define FR_LINK_IN_BYTES  2304
@@ -92,6 +93,8 @@ struct fr_link {
 	bool has_left;          /* the peer said GOODBYE */
 	bool has_last_call;
 	struct fr_call last_call; /* what the peer was last known to be doing */
+	struct fr_wait last_wait; /* what it told of its waiting; beat 0: nothing yet */
+	bool is_asked;            /* the peer wants to know what we wait for */
 	uint64_t lost_at;         /* when the data path was first seen to be gone; 0: never */
 	uint64_t status_at, status_epoch;
 	unsigned in_bytes, out_bytes;
@@ -122,9 +125,12 @@ bool fr_link_send_note(struct fr_link *l, unsigned kind, const void *data, unsig
  */
 ferrule_status_t fr_link_lost(struct fr_link *l, int err);
 /* fr_link_tell_status - for an endpoint's check(): tells the peer what we have been waiting in,
- * once an announcement and not before a while. */
+ * once an announcement and not before a while, or as soon as it has asked. */
 void fr_link_tell_status(struct fr_link *l, struct fr_link_status *status);
 void fr_link_announce(struct fr_link_status *status, const struct fr_call *call);
+/* fr_link_peer_wait, fr_link_ask - for the endpoint's functions of these names. */
+bool fr_link_peer_wait(const struct fr_link *l, struct fr_wait *wait_out);
+void fr_link_ask(struct fr_link *l);
 /* fr_link_abort, fr_link_goodbye - last words, without blocking. */
 void fr_link_abort(struct fr_link *l, const char *reason);
 void fr_link_goodbye(struct fr_link *l);

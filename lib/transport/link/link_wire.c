@@ -55,12 +55,19 @@ static ferrule_status_t head_parse(const void *wire, struct fr_link_head *out, c
 	return FERRULE_OK;
 }
 
-/* What may follow a head of this kind; 0 for kinds without a body. */
-static size_t longest_body(unsigned kind)
+/* May so much follow a head of this kind? */
+static bool body_fits(unsigned kind, uint64_t bytes)
 {
-	if (kind == FR_LINK_ABORT)
-		return FR_LINK_REASON_BYTES;
-	return kind == FR_LINK_NOTE ? FR_LINK_NOTE_BYTES : 0;
+	switch (kind) {
+	case FR_LINK_STATUS:
+		return bytes == sizeof(struct fr_wait);
+	case FR_LINK_ABORT:
+		return bytes <= FR_LINK_REASON_BYTES;
+	case FR_LINK_NOTE:
+		return bytes <= FR_LINK_NOTE_BYTES;
+	default:
+		return bytes == 0;
+	}
 }
 
 ferrule_status_t fr_link_frame_parse(const void *wire, size_t have, struct fr_link_frame *out,
@@ -72,9 +79,9 @@ ferrule_status_t fr_link_frame_parse(const void *wire, size_t have, struct fr_li
 	const ferrule_status_t status = head_parse(wire, &head, why);
 	if (status != FERRULE_OK)
 		return status;
-	if (head.kind < FR_LINK_STATUS || head.kind > FR_LINK_NOTE)
+	if (head.kind < FR_LINK_STATUS || head.kind > FR_LINK_ASK)
 		return refuse(why, "a frame of unknown kind on the control connection");
-	if (head.zeros != 0 || head.bytes > longest_body(head.kind))
+	if (head.zeros != 0 || !body_fits(head.kind, head.bytes))
 		return refuse(why, "a control frame with an impossible length");
 	if (head.note > (head.kind == FR_LINK_NOTE ? 255 : 0))
 		return refuse(why, "a control frame with an impossible note kind");

@@ -17,17 +17,18 @@
 #include "lib/transport/link/link.h"
 
 #define FR_LINK_MAGIC   0x4c525246u /* "FRRL" where it is written by a little-endian rank */
-#define FR_LINK_VERSION 2
+#define FR_LINK_VERSION 3
 
 /* Longest text of an ABORT frame. */
 #define FR_LINK_REASON_BYTES 448
 
 /* 1 and 2 are the frames of TCP's data lanes, which must never be taken for one of these. */
 enum fr_link_kind {
-	FR_LINK_STATUS = 3, /* `call` is what the sender has been waiting in */
+	FR_LINK_STATUS = 3, /* `call` is what the sender announced last, a struct fr_wait follows */
 	FR_LINK_GOODBYE,    /* the sender leaves in good order */
 	FR_LINK_ABORT,      /* the communicator is dead; `bytes` of reason follow */
 	FR_LINK_NOTE,       /* `bytes` follow that only the transport understands */
+	FR_LINK_ASK,        /* a STATUS is wanted now, if the receiver waits */
 };
 
 /*
@@ -44,7 +45,7 @@ enum fr_link_kind {
  *
  *   check   fr_link_head_check() of the other 60 bytes: finds streams out of step
  *   note    NOTE: its kind, 0 to 255; else 0
- *   bytes   ABORT: of the reason; NOTE: of the payload; else 0
+ *   bytes   STATUS: sizeof(struct fr_wait); ABORT: of the reason; NOTE: of the payload; else 0
  *   call    STATUS: the operation; else zero
  */
 struct fr_link_head {
@@ -70,8 +71,8 @@ uint32_t fr_link_head_check(const struct fr_link_head *head);
 /* fr_link_head_seal - fills magic, version, zero and check. */
 void fr_link_head_seal(struct fr_link_head *head);
 
-/* One frame; `body` points into the parsed bytes: an ABORT's reason, without a NUL at its end, or
- * a NOTE's payload. */
+/* One frame; `body` points into the parsed bytes: an ABORT's reason, without a NUL at its end, a
+ * STATUS' struct fr_wait, not aligned, or a NOTE's payload. */
 struct fr_link_frame {
 	enum fr_link_kind kind;
 	unsigned note;

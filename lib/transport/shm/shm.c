@@ -179,6 +179,11 @@ static void announce(struct fr_transport *base, const struct fr_call *call)
 	status->last_call = next;
 }
 
+static void tell_wait(struct fr_transport *base, const struct fr_wait *wait)
+{
+	shm_of(base)->status->wait = *wait;
+}
+
 /* Nobody wakes a sleeper here: a store that had to look for sleepers would cost every small
  * message a fence.  So naps are short. */
 static void nap(struct fr_transport *base, uint64_t ns)
@@ -224,6 +229,7 @@ const struct fr_transport_ops fr_transport_shm = {
 	.ep = endpoint,
 	.board = board,
 	.announce = announce,
+	.wait = tell_wait,
 	.nap = nap,
 	.abort = abort_peers,
 	.mem_alloc = shm_arena_alloc,

@@ -27,7 +27,7 @@
 #define SHM_ALIGN   64
 #define SHM_PAGE    4096
 #define SHM_MAGIC   0x46525348u /* "FRSH" */
-#define SHM_VERSION 1
+#define SHM_VERSION 2
 
 enum shm_state { SHM_ALIVE = 1, SHM_LEFT = 2, SHM_ABORTED = 3 };
 
@@ -39,7 +39,7 @@ struct shm_status {
 	uint32_t magic, version;
 	_Atomic uint32_t state; /* enum shm_state; abort_text is written before SHM_ABORTED */
 	uint32_t rank;
-	char abort_text[160];
+	char abort_text[448];
 	_Atomic uint32_t arena_in_use; /* has ferrule_mem_alloc() given out memory here? */
 	/* What the rank does and did last.  Not locked: a reader that catches a call half
 	 * written sees a wrong signature and looks again later. */
@@ -47,6 +47,7 @@ struct shm_status {
 	_Alignas(SHM_LINE) struct {
 		_Alignas(SHM_LINE / 2) struct fr_call call;
 	} calls[SHM_N_CALLS];
+	_Alignas(SHM_LINE) struct fr_wait wait; /* likewise */
 };
 
 /* How the payload of a message reaches the receiver. */

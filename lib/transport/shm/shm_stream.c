@@ -510,8 +510,10 @@ static ferrule_status_t check(struct fr_ep *ep)
 	const uint32_t state = atomic_load_explicit(&p->status->state, memory_order_acquire);
 
 	if (state == SHM_ABORTED) {
-		snprintf(ep->why, sizeof(ep->why), "rank %d aborted: %.*s", ep->peer,
-		         (int)sizeof(p->status->abort_text), p->status->abort_text);
+		/* As it was told, which names who is at fault; it may have come over several ranks.
+		 */
+		snprintf(ep->why, sizeof(ep->why), "%.*s", (int)sizeof(p->status->abort_text),
+		         p->status->abort_text);
 		return FERRULE_ERR_ABORTED;
 	}
 	if (state == SHM_LEFT) {
@@ -556,6 +558,12 @@ static bool past_call(struct fr_ep *ep, uint64_t sequence, struct fr_call *call_
 	return false;
 }
 
+static bool peer_wait(struct fr_ep *ep, struct fr_wait *wait_out)
+{
+	*wait_out = peer_of(ep)->status->wait;
+	return true;
+}
+
 void shm_stream_init(struct shm_transport *t, struct shm_peer *p)
 {
 	p->tx.stream = shm_stream_at(&t->layout, t->segment.at, p->local);
@@ -580,4 +588,5 @@ const struct fr_ep_ops shm_ep_ops = {
 	.check = check,
 	.peer_call = peer_call,
 	.past_call = past_call,
+	.peer_wait = peer_wait,
 };

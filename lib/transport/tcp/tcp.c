@@ -226,6 +226,11 @@ static void tcp_announce(struct fr_transport *base, const struct fr_call *call)
 	fr_link_announce(&fr_tcp_of(base)->status, call);
 }
 
+static void tcp_wait(struct fr_transport *base, const struct fr_wait *wait)
+{
+	fr_tcp_of(base)->status.wait = *wait;
+}
+
 /* Only what somebody waits for: data that nobody asks for yet must not end every nap. */
 static void tcp_nap(struct fr_transport *base, uint64_t ns)
 {
@@ -289,6 +294,7 @@ const struct fr_transport_ops fr_transport_tcp = {
 	.connect = tcp_connect,
 	.ep = tcp_ep,
 	.announce = tcp_announce,
+	.wait = tcp_wait,
 	.nap = tcp_nap,
 	.abort = tcp_abort,
 	.memory_bytes = tcp_memory_bytes,

@@ -551,6 +551,16 @@ static bool tcp_peer_call(struct fr_ep *ep, struct fr_call *call_out)
 	return e->link.has_last_call;
 }
 
+static bool tcp_peer_wait(struct fr_ep *ep, struct fr_wait *wait_out)
+{
+	return fr_link_peer_wait(&fr_tcp_ep_of(ep)->link, wait_out);
+}
+
+static void tcp_ask(struct fr_ep *ep)
+{
+	fr_link_ask(&fr_tcp_ep_of(ep)->link);
+}
+
 const struct fr_ep_ops fr_tcp_ep_ops = {
 	.send_begin = tcp_send_begin,
 	.send_some = tcp_send_some,
@@ -564,4 +574,6 @@ const struct fr_ep_ops fr_tcp_ep_ops = {
 	.recv_release = tcp_recv_release,
 	.check = tcp_check,
 	.peer_call = tcp_peer_call,
+	.peer_wait = tcp_peer_wait,
+	.ask = tcp_ask,
 };

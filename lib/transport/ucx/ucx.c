@@ -175,6 +175,11 @@ static void ucx_announce(struct fr_transport *base, const struct fr_call *call)
 	fr_link_announce(&fr_ucx_of(base)->status, call);
 }
 
+static void ucx_wait(struct fr_transport *base, const struct fr_wait *wait)
+{
+	fr_ucx_of(base)->status.wait = *wait;
+}
+
 static void ucx_abort(struct fr_transport *base, const char *reason)
 {
 	struct fr_ucx *t = fr_ucx_of(base);
@@ -285,6 +290,7 @@ const struct fr_transport_ops fr_transport_ucx = {
 	.connect = ucx_connect,
 	.ep = ucx_ep,
 	.announce = ucx_announce,
+	.wait = ucx_wait,
 	.nap = fr_ucx_nap,
 	.abort = ucx_abort,
 	.memory_bytes = ucx_memory_bytes,

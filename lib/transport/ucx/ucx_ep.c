@@ -291,6 +291,16 @@ static bool ucx_peer_call(struct fr_ep *ep, struct fr_call *call_out)
 	return e->link.has_last_call;
 }
 
+static bool ucx_peer_wait(struct fr_ep *ep, struct fr_wait *wait_out)
+{
+	return fr_link_peer_wait(&fr_ucx_ep_of(ep)->link, wait_out);
+}
+
+static void ucx_ask(struct fr_ep *ep)
+{
+	fr_link_ask(&fr_ucx_ep_of(ep)->link);
+}
+
 const struct fr_ep_ops fr_ucx_ep_ops = {
 	.send_begin = ucx_send_begin,
 	.send_some = ucx_send_some,
@@ -304,4 +314,6 @@ const struct fr_ep_ops fr_ucx_ep_ops = {
 	.recv_release = fr_ucx_recv_release,
 	.check = ucx_check,
 	.peer_call = ucx_peer_call,
+	.peer_wait = ucx_peer_wait,
+	.ask = ucx_ask,
 };

@@ -266,6 +266,11 @@ static void vb_announce(struct fr_transport *base, const struct fr_call *call)
 	fr_link_announce(&fr_vb_of(base)->status, call);
 }
 
+static void vb_wait(struct fr_transport *base, const struct fr_wait *wait)
+{
+	fr_vb_of(base)->status.wait = *wait;
+}
+
 /* ---- nap ---- */
 
 static void take_channel_events(struct fr_verbs_device *d)
@@ -417,6 +422,7 @@ const struct fr_transport_ops fr_transport_verbs = {
 	.prove = fr_vb_prove,
 	.ep = vb_ep,
 	.announce = vb_announce,
+	.wait = vb_wait,
 	.nap = vb_nap,
 	.abort = vb_abort,
 	.mem_register = vb_mem_register,

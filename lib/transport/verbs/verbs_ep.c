@@ -517,6 +517,16 @@ static bool peer_call(struct fr_ep *ep, struct fr_call *call_out)
 	return l->has_last_call;
 }
 
+static bool peer_wait(struct fr_ep *ep, struct fr_wait *wait_out)
+{
+	return fr_link_peer_wait(&fr_vb_ep_of(ep)->link, wait_out);
+}
+
+static void ask(struct fr_ep *ep)
+{
+	fr_link_ask(&fr_vb_ep_of(ep)->link);
+}
+
 const struct fr_ep_ops fr_vb_ep_ops = {
 	.send_begin = send_begin,
 	.send_some = send_some,
@@ -530,4 +540,6 @@ const struct fr_ep_ops fr_vb_ep_ops = {
 	.recv_release = recv_release,
 	.check = fr_vb_check,
 	.peer_call = peer_call,
+	.peer_wait = peer_wait,
+	.ask = ask,
 };
