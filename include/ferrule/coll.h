@@ -236,7 +236,8 @@ ferrule_status_t ferrule_op_wait(ferrule_op_t op);
 
 /*
  * ferrule_op_destroy - frees a finished, started or persistent operation.  One that still
- * runs is waited for first.  NULL is a no-op.
+ * runs is waited for first, unless its communicator was destroyed.  NULL is a no-op.  Whatever
+ * is called with a destroyed operation gets ERR_ARGUMENT.
  */
 ferrule_status_t ferrule_op_destroy(ferrule_op_t op);
 

@@ -1,4 +1,12 @@
-/* Communicators: how ranks find each other, and how they part. */
+/*
+ * Communicators: how ranks find each other, and how they part.
+ *
+ * A communicator belongs to the process that created it.  After fork() the child may destroy its
+ * copy, and ask for its rank and size; every other call on it, on its operations and on its memory
+ * gets FERRULE_ERR_ARGUMENT, with a text that names both processes.  Communicators that the child
+ * creates for itself work.  (A child of vfork() or clone(), for which the C library runs no fork
+ * handlers, must not call Ferrule at all before it execs.)
+ */
 #ifndef FERRULE_COMM_H
 #define FERRULE_COMM_H
 
@@ -91,8 +99,17 @@ ferrule_status_t ferrule_comm_finalize(ferrule_comm_t comm);
 /*
  * ferrule_comm_destroy - local; frees everything.  NULL is a no-op.  Without a finalize
  * before it, a peer that still waits for this rank gets FERRULE_ERR_PEER_LEFT.
+ *
+ * Threads: any, in both thread modes.  A call that another thread is inside of ends within
+ * milliseconds with FERRULE_ERR_ABORTED, as it does on the peers that take part in it (one that
+ * is making a child communicator first comes to its end or its deadline); calls that come later
+ * get FERRULE_ERR_ARGUMENT.  Of two threads that destroy the same communicator one does it, the
+ * other gets FERRULE_ERR_ARGUMENT.  Operations that were not destroyed live on, as handles of
+ * which only ferrule_op_destroy() is allowed; what they had not done yet is dropped.
+ *
+ * In a forked child (see above) it frees memory and touches nothing of the parent's.
  */
-void ferrule_comm_destroy(ferrule_comm_t comm);
+ferrule_status_t ferrule_comm_destroy(ferrule_comm_t comm);
 
 /* ferrule_comm_rank, ferrule_comm_size - this process's rank and the number of ranks. */
 int ferrule_comm_rank(ferrule_comm_t comm);

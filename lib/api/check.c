@@ -6,11 +6,6 @@
 
 #include "lib/base/error.h"
 
-ferrule_status_t fr_no_comm(void)
-{
-	return fr_error(FERRULE_ERR_ARGUMENT, "comm: NULL, must be a communicator");
-}
-
 ferrule_status_t fr_no_output(const char *name)
 {
 	return fr_error(FERRULE_ERR_ARGUMENT, "%s: NULL, must point to where the result goes",

@@ -33,8 +33,6 @@ static inline ferrule_status_t fr_check_buffers(const struct fr_shape *shape, co
 	return fr_check_buffers_slow(shape, send, recv);
 }
 
-/* fr_no_comm - the error of a communicator that is NULL. */
-ferrule_status_t fr_no_comm(void);
 /* fr_no_output - the error of a result pointer that is NULL; `name` as in the header. */
 ferrule_status_t fr_no_output(const char *name);
 

@@ -4,8 +4,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "lib/api/op_table.h"
 #include "lib/base/error.h"
+#include "lib/comm/handle.h"
+
+/* How often a thread looks whether a communicator that is being destroyed is gone. */
+#define LOOK_NS 50000
 
 /* ---- the pool ---- */
 
@@ -35,13 +41,14 @@ ferrule_status_t fr_op_take(struct ferrule_comm *c, struct ferrule_op **out)
 	if (op) {
 		c->idle_ops = op->next;
 	} else {
-		op = calloc(1, sizeof(*op));
+		op = fr_op_new();
 		if (!op)
-			return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for an operation");
+			return FERRULE_ERR_NO_MEMORY;
 		op->parts = op->few;
 		op->parts_room = FR_OP_FEW_PARTS;
+		op->comm = c;
+		atomic_store_explicit(&op->owner, fr_comm_handle(c), memory_order_release);
 	}
-	op->comm = c;
 	op->state = FR_OP_IDLE;
 	op->status = FERRULE_OK;
 	op->is_persistent = false;
@@ -62,18 +69,23 @@ void fr_op_give(struct ferrule_op *op)
 {
 	struct ferrule_comm *c = op->comm;
 
+	fr_op_retire(op);
 	drop_parts(op);
 	unlink_op(c, op);
 	op->next = c->idle_ops;
 	c->idle_ops = op;
 }
 
+/* One that no handle names any more, and no list. */
 static void free_op(struct ferrule_op *op)
 {
 	if (op->parts != op->few)
 		free(op->parts);
 	free(op->selfs);
-	free(op);
+	op->selfs = NULL;
+	op->n_selfs = op->selfs_room = 0;
+	atomic_store_explicit(&op->owner, NULL, memory_order_release);
+	fr_op_recycle(op);
 }
 
 void fr_ops_orphan(struct ferrule_comm *c)
@@ -86,7 +98,7 @@ void fr_ops_orphan(struct ferrule_comm *c)
 
 		drop_parts(op);
 		unlink_op(c, op);
-		op->comm = NULL;
+		atomic_store_explicit(&op->owner, NULL, memory_order_release);
 	}
 	while (c->idle_ops) {
 		struct ferrule_op *op = c->idle_ops;
@@ -274,19 +286,34 @@ ferrule_status_t fr_ops_finish(struct ferrule_comm *c)
 
 /* ---- ferrule/coll.h ---- */
 
-/* Takes the operation's communicator for this thread. */
-static ferrule_status_t enter(ferrule_op_t op)
+/* Takes the communicator of a handle's operation for this thread. */
+static ferrule_status_t enter(ferrule_op_t handle, struct ferrule_op **op_out,
+                              struct ferrule_comm **comm_out)
 {
+	struct ferrule_op *op = fr_op_find(handle);
+
 	if (!op)
-		return fr_error(FERRULE_ERR_ARGUMENT, "op: NULL, must be an operation");
-	if (!op->comm)
+		return FERRULE_ERR_ARGUMENT;
+	ferrule_comm_t owner = atomic_load_explicit(&op->owner, memory_order_acquire);
+
+	if (!owner)
 		return fr_error(FERRULE_ERR_ARGUMENT,
 		                "op: its communicator was destroyed; only ferrule_op_destroy() is "
 		                "allowed");
-	return fr_comm_enter(op->comm);
+	const ferrule_status_t status = fr_comm_enter(owner, comm_out);
+
+	if (status != FERRULE_OK)
+		return status;
+	*op_out = op;
+	if (fr_op_is(op, handle))
+		return FERRULE_OK;
+	/* Another thread was quicker, and destroyed it. */
+	fr_comm_leave(*comm_out);
+	fr_op_find(handle);
+	return FERRULE_ERR_ARGUMENT;
 }
 
-static ferrule_status_t start_again(ferrule_op_t op)
+static ferrule_status_t start_again(struct ferrule_op *op)
 {
 	struct ferrule_comm *c = op->comm;
 
@@ -307,57 +334,76 @@ static ferrule_status_t start_again(ferrule_op_t op)
 	return fr_op_begin(op);
 }
 
-ferrule_status_t ferrule_op_start(ferrule_op_t op)
+/* What the three functions below have in common. */
+static ferrule_status_t with_op(ferrule_op_t handle, ferrule_status_t (*act)(struct ferrule_op *))
 {
-	ferrule_status_t status = enter(op);
+	struct ferrule_comm *c = NULL;
+	struct ferrule_op *op = NULL;
+	ferrule_status_t status = enter(handle, &op, &c);
 
 	if (status != FERRULE_OK)
 		return status;
-	struct ferrule_comm *c = op->comm;
-
-	status = start_again(op);
+	status = act(op);
 	fr_comm_leave(c);
 	return status;
+}
+
+ferrule_status_t ferrule_op_start(ferrule_op_t op)
+{
+	return with_op(op, start_again);
 }
 
 ferrule_status_t ferrule_op_test(ferrule_op_t op)
 {
-	ferrule_status_t status = enter(op);
-
-	if (status != FERRULE_OK)
-		return status;
-	status = fr_op_progress(op);
-	fr_comm_leave(op->comm);
-	return status;
+	return with_op(op, fr_op_progress);
 }
 
 ferrule_status_t ferrule_op_wait(ferrule_op_t op)
 {
-	ferrule_status_t status = enter(op);
+	return with_op(op, fr_op_finish);
+}
 
-	if (status != FERRULE_OK)
-		return status;
-	status = fr_op_finish(op);
-	fr_comm_leave(op->comm);
+static ferrule_status_t finish_and_give(struct ferrule_op *op)
+{
+	const ferrule_status_t status = op->state == FR_OP_RUNNING ? fr_op_finish(op) : FERRULE_OK;
+
+	fr_op_give(op);
 	return status;
+}
+
+/* An operation without a communicator: whoever claims it frees it. */
+static ferrule_status_t destroy_orphan(struct ferrule_op *op, ferrule_op_t handle)
+{
+	if (fr_op_claim(op, handle)) {
+		free_op(op);
+		return FERRULE_OK;
+	}
+	fr_op_find(handle);
+	return FERRULE_ERR_ARGUMENT;
 }
 
 ferrule_status_t ferrule_op_destroy(ferrule_op_t op)
 {
+	const struct timespec nap = {.tv_nsec = LOOK_NS};
+
 	if (!op)
 		return FERRULE_OK;
-	if (!op->comm) {
-		free_op(op);
-		return FERRULE_OK;
-	}
-	struct ferrule_comm *c = op->comm;
-	ferrule_status_t status = fr_comm_enter(c);
+	for (;;) {
+		struct ferrule_op *found = fr_op_find(op);
+		ferrule_comm_t owner;
 
-	if (status != FERRULE_OK)
-		return status;
-	if (op->state == FR_OP_RUNNING)
-		status = fr_op_finish(op);
-	fr_op_give(op);
-	fr_comm_leave(c);
-	return status;
+		if (!found)
+			return FERRULE_ERR_ARGUMENT;
+		owner = atomic_load_explicit(&found->owner, memory_order_acquire);
+		if (!owner)
+			return destroy_orphan(found, op);
+		/* A forked child's copy: the memory stays with that of its communicator. */
+		if (fr_comm_is_forked(owner))
+			return fr_op_claim(found, op) ? FERRULE_OK : FERRULE_ERR_ARGUMENT;
+		if (fr_comm_peek(owner))
+			return with_op(op, finish_and_give);
+		/* Another thread is destroying the communicator; this operation is an orphan soon.
+		 */
+		nanosleep(&nap, NULL);
+	}
 }

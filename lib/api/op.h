@@ -3,12 +3,15 @@
  *
  * An operation has parts (lib/comm/part.h) and copies within this rank, and is in one of four
  * states.  Operations of a communicator are linked, so that its destruction finds them: one
- * that outlives it only accepts being destroyed.  Used ones are kept for reuse.
+ * that outlives it only accepts being destroyed.  Used ones are kept for reuse.  Users hold
+ * handles of them: see op_table.h.
  */
 #ifndef FR_OP_H
 #define FR_OP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <ferrule/coll.h>
 #include "lib/comm/comm.h"
@@ -33,8 +36,11 @@ struct fr_self_message {
 #define FR_OP_FEW_PARTS 2
 
 struct ferrule_op {
-	struct ferrule_comm *comm; /* NULL once that is destroyed */
+	_Atomic uint64_t generation; /* how often its place was used; see op_table.h */
+	uint32_t place;
 	enum fr_op_state state;
+	_Atomic ferrule_comm_t owner; /* the communicator's handle; NULL once that is destroyed */
+	struct ferrule_comm *comm;    /* the same for who has entered it */
 	ferrule_status_t status;
 	bool is_persistent;
 	int n_parts, parts_room;
@@ -47,7 +53,8 @@ struct ferrule_op {
 
 /* fr_op_take - an idle operation without parts, from the pool if there is one. */
 ferrule_status_t fr_op_take(struct ferrule_comm *c, struct ferrule_op **out);
-/* fr_op_give - drops its parts and returns it to the pool; it must not be running. */
+/* fr_op_give - drops its parts and returns it to the pool; it must not be running.  Its handle is
+ * no good any more. */
 void fr_op_give(struct ferrule_op *op);
 /* fr_op_add - one more part: a request that was looked up. */
 ferrule_status_t fr_op_add(struct ferrule_op *op, struct fr_shape *shape, const void *send,

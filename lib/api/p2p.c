@@ -8,8 +8,10 @@
 
 #include "lib/api/check.h"
 #include "lib/api/op.h"
+#include "lib/api/op_table.h"
 #include "lib/api/submit.h"
 #include "lib/base/error.h"
+#include "lib/comm/handle.h"
 
 static struct fr_request send_request(const void *send, size_t count, ferrule_type_t type, int peer)
 {
@@ -112,11 +114,10 @@ static ferrule_status_t run_message(struct ferrule_comm *c, const struct fr_requ
 }
 
 /* Blocking, or a member of the group that is being gathered. */
-static ferrule_status_t message(struct ferrule_comm *c, const struct fr_request *r)
+static ferrule_status_t message(ferrule_comm_t comm, const struct fr_request *r)
 {
-	if (!c)
-		return fr_no_comm();
-	ferrule_status_t status = fr_comm_enter(c);
+	struct ferrule_comm *c;
+	ferrule_status_t status = fr_comm_enter(comm, &c);
 
 	if (status != FERRULE_OK)
 		return status;
@@ -161,7 +162,7 @@ static ferrule_status_t launch(struct ferrule_op *op, enum form form, ferrule_op
 	if (status == FERRULE_OK && form == FORM_RUN)
 		status = fr_op_finish(op);
 	if (status == FERRULE_OK && form != FORM_RUN)
-		*op_out = op;
+		*op_out = fr_op_handle(op);
 	else
 		fr_op_give(op);
 	return status;
@@ -185,14 +186,12 @@ static ferrule_status_t submit_locked(struct ferrule_comm *c, const struct fr_re
 	return status;
 }
 
-static ferrule_status_t submit(struct ferrule_comm *c, const struct fr_request *requests, int n,
+static ferrule_status_t submit(ferrule_comm_t comm, const struct fr_request *requests, int n,
                                enum form form, ferrule_op_t *op_out)
 {
-	if (!c)
-		return fr_no_comm();
-	if (!op_out && form != FORM_RUN)
-		return fr_no_output("op_out");
-	ferrule_status_t status = fr_comm_enter(c);
+	struct ferrule_comm *c;
+	ferrule_status_t status =
+		form == FORM_RUN ? fr_comm_enter(comm, &c) : fr_submit_enter(comm, op_out, &c);
 
 	if (status != FERRULE_OK)
 		return status;
@@ -293,18 +292,20 @@ ferrule_status_t ferrule_sendrecv_init(ferrule_comm_t comm, const void *send, si
 
 ferrule_status_t ferrule_group_begin(ferrule_comm_t comm)
 {
-	if (!comm)
-		return fr_no_comm();
-	ferrule_status_t status = fr_comm_enter(comm);
+	struct ferrule_comm *c;
+	ferrule_status_t status = fr_comm_enter(comm, &c);
 
 	if (status != FERRULE_OK)
 		return status;
-	status = fr_comm_is_ready(comm) ? fr_op_take(comm, &comm->group) : fr_comm_not_ready(comm);
+	status = fr_comm_is_ready(c) ? fr_op_take(c, &c->group) : fr_comm_not_ready(c);
 	if (status == FERRULE_OK) {
-		comm->group_error = FERRULE_OK;
-		atomic_store_explicit(&comm->state, FR_COMM_GROUP, memory_order_relaxed);
+		int ready = FR_COMM_READY;
+
+		c->group_error = FERRULE_OK;
+		/* Unless it was aborted meanwhile. */
+		atomic_compare_exchange_strong(&c->state, &ready, FR_COMM_GROUP);
 	}
-	fr_comm_leave(comm);
+	fr_comm_leave(c);
 	return status;
 }
 
@@ -332,28 +333,24 @@ static ferrule_status_t end_group(struct ferrule_comm *c, enum form form, ferrul
 
 ferrule_status_t ferrule_group_end(ferrule_comm_t comm)
 {
-	if (!comm)
-		return fr_no_comm();
-	ferrule_status_t status = fr_comm_enter(comm);
+	struct ferrule_comm *c;
+	ferrule_status_t status = fr_comm_enter(comm, &c);
 
 	if (status != FERRULE_OK)
 		return status;
-	status = end_group(comm, FORM_RUN, NULL);
-	fr_comm_leave(comm);
+	status = end_group(c, FORM_RUN, NULL);
+	fr_comm_leave(c);
 	return status;
 }
 
 ferrule_status_t ferrule_group_end_start(ferrule_comm_t comm, ferrule_op_t *op_out)
 {
-	if (!comm)
-		return fr_no_comm();
-	if (!op_out)
-		return fr_no_output("op_out");
-	ferrule_status_t status = fr_comm_enter(comm);
+	struct ferrule_comm *c;
+	ferrule_status_t status = fr_submit_enter(comm, op_out, &c);
 
 	if (status != FERRULE_OK)
 		return status;
-	status = end_group(comm, FORM_START, op_out);
-	fr_comm_leave(comm);
+	status = end_group(c, FORM_START, op_out);
+	fr_comm_leave(c);
 	return status;
 }

@@ -8,6 +8,7 @@
 #include "kernels/small_float.h"
 #include "lib/api/check.h"
 #include "lib/base/error.h"
+#include "lib/comm/handle.h"
 
 /* A scalar of a small float type. */
 static double small_scalar(const void *scalar, ferrule_type_t type)
@@ -136,10 +137,9 @@ static ferrule_status_t create(struct ferrule_comm *c, ferrule_type_t type, doub
 ferrule_status_t ferrule_redop_create_premul_sum(ferrule_comm_t comm, const void *scalar,
                                                  ferrule_type_t type, ferrule_redop_t *op_out)
 {
+	struct ferrule_comm *c;
 	double factor;
 
-	if (!comm)
-		return fr_no_comm();
 	if (!scalar)
 		return fr_error(FERRULE_ERR_ARGUMENT, "scalar: NULL, must point to one element");
 	if (!op_out)
@@ -151,11 +151,11 @@ ferrule_status_t ferrule_redop_create_premul_sum(ferrule_comm_t comm, const void
 	ferrule_status_t status = scalar_to_double(scalar, type, &factor);
 
 	if (status == FERRULE_OK)
-		status = fr_comm_enter(comm);
+		status = fr_comm_enter(comm, &c);
 	if (status != FERRULE_OK)
 		return status;
-	status = create(comm, type, factor, op_out);
-	fr_comm_leave(comm);
+	status = create(c, type, factor, op_out);
+	fr_comm_leave(c);
 	return status;
 }
 
@@ -187,15 +187,14 @@ static ferrule_status_t destroy(struct ferrule_comm *c, ferrule_redop_t op)
 
 ferrule_status_t ferrule_redop_destroy(ferrule_comm_t comm, ferrule_redop_t op)
 {
-	if (!comm)
-		return fr_no_comm();
-	ferrule_status_t status = fr_comm_enter(comm);
+	struct ferrule_comm *c;
+	ferrule_status_t status = fr_comm_enter(comm, &c);
 
 	if (status != FERRULE_OK)
 		return status;
-	status = destroy(comm, op);
+	status = destroy(c, op);
 	if (status != FERRULE_OK)
-		fr_comm_refuse(comm, status);
-	fr_comm_leave(comm);
+		fr_comm_refuse(c, status);
+	fr_comm_leave(c);
 	return status;
 }

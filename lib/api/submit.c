@@ -4,7 +4,9 @@
 
 #include "lib/api/check.h"
 #include "lib/api/op.h"
+#include "lib/api/op_table.h"
 #include "lib/base/error.h"
+#include "lib/comm/handle.h"
 #include "lib/comm/part.h"
 
 /* A call like none before: everything about it is looked at. */
@@ -61,11 +63,10 @@ static inline ferrule_status_t run(struct ferrule_comm *c, const struct fr_reque
 	return fr_part_run(c, shape, r->send, r->recv, in_place);
 }
 
-ferrule_status_t fr_submit_run(struct ferrule_comm *c, const struct fr_request *r)
+ferrule_status_t fr_submit_run(ferrule_comm_t comm, const struct fr_request *r)
 {
-	if (__builtin_expect(!c, 0))
-		return fr_no_comm();
-	ferrule_status_t status = fr_comm_enter(c);
+	struct ferrule_comm *c;
+	ferrule_status_t status = fr_comm_enter(comm, &c);
 
 	if (__builtin_expect(status != FERRULE_OK, 0))
 		return status;
@@ -100,20 +101,23 @@ static ferrule_status_t make_op(struct ferrule_comm *c, const struct fr_request 
 	return FERRULE_OK;
 }
 
-static ferrule_status_t enter_with_output(struct ferrule_comm *c, ferrule_op_t *op_out)
+ferrule_status_t fr_submit_enter(ferrule_comm_t comm, const ferrule_op_t *op_out,
+                                 struct ferrule_comm **out)
 {
-	if (!c)
-		return fr_no_comm();
-	if (!op_out)
-		return fr_no_output("op_out");
-	return fr_comm_enter(c);
+	const ferrule_status_t status = fr_comm_enter(comm, out);
+
+	if (status != FERRULE_OK || op_out)
+		return status;
+	fr_comm_leave(*out);
+	return fr_no_output("op_out");
 }
 
-ferrule_status_t fr_submit_start(struct ferrule_comm *c, const struct fr_request *r,
+ferrule_status_t fr_submit_start(ferrule_comm_t comm, const struct fr_request *r,
                                  ferrule_op_t *op_out)
 {
+	struct ferrule_comm *c;
 	struct ferrule_op *op;
-	ferrule_status_t status = enter_with_output(c, op_out);
+	ferrule_status_t status = fr_submit_enter(comm, op_out, &c);
 
 	if (status != FERRULE_OK)
 		return status;
@@ -121,7 +125,7 @@ ferrule_status_t fr_submit_start(struct ferrule_comm *c, const struct fr_request
 	if (status == FERRULE_OK) {
 		status = fr_op_begin(op);
 		if (status == FERRULE_OK)
-			*op_out = op;
+			*op_out = fr_op_handle(op);
 		else
 			fr_op_give(op);
 	}
@@ -129,18 +133,19 @@ ferrule_status_t fr_submit_start(struct ferrule_comm *c, const struct fr_request
 	return status;
 }
 
-ferrule_status_t fr_submit_init(struct ferrule_comm *c, const struct fr_request *r,
+ferrule_status_t fr_submit_init(ferrule_comm_t comm, const struct fr_request *r,
                                 ferrule_op_t *op_out)
 {
+	struct ferrule_comm *c;
 	struct ferrule_op *op;
-	ferrule_status_t status = enter_with_output(c, op_out);
+	ferrule_status_t status = fr_submit_enter(comm, op_out, &c);
 
 	if (status != FERRULE_OK)
 		return status;
 	status = make_op(c, r, &op);
 	if (status == FERRULE_OK) {
 		op->is_persistent = true;
-		*op_out = op;
+		*op_out = fr_op_handle(op);
 	}
 	fr_comm_leave(c);
 	return status;

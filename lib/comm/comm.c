@@ -8,19 +8,12 @@
 #include <string.h>
 
 #include "lib/base/error.h"
+#include "lib/comm/handle.h"
 #include "lib/comm/part.h"
 #include "lib/comm/report.h"
 #include "lib/comm/user_memory.h"
 #include "lib/exec/exec.h"
 #include "lib/transport/transport.h"
-
-ferrule_status_t fr_comm_busy(void)
-{
-	return fr_error(
-		FERRULE_ERR_BUSY,
-		"comm: another thread is inside a call on this communicator; create it with "
-		"FERRULE_THREAD_MULTIPLE to have calls wait for each other");
-}
 
 ferrule_status_t fr_comm_refuse(struct ferrule_comm *c, ferrule_status_t status)
 {
@@ -60,6 +53,9 @@ ferrule_status_t fr_comm_not_ready(struct ferrule_comm *c)
 		return fr_comm_refuse(c, fr_error(FERRULE_ERR_ARGUMENT,
 		                                  "comm: finalized; only ferrule_comm_destroy() is "
 		                                  "allowed"));
+	case FR_COMM_CLOSING:
+		return fr_comm_refuse(
+			c, fr_error(FERRULE_ERR_ABORTED, "comm: another thread is destroying it"));
 	default:
 		return FERRULE_OK;
 	}
@@ -77,8 +73,7 @@ void fr_comm_abort(struct ferrule_comm *c, const char *text)
 	atomic_store(&c->state, FR_COMM_FAULT);
 	fr_exec_cancel(c->exec, text);
 	/* A thread that is inside sees the cancellation; else the peers learn it from here. */
-	if (c->thread_multiple ? pthread_mutex_trylock(&c->lock) != 0
-	                       : atomic_exchange(&c->busy, 1) != 0)
+	if (!fr_comm_enter_if_free(c))
 		return;
 	fr_comm_not_ready(c);
 	fr_comm_leave(c);
@@ -150,16 +145,24 @@ void fr_comm_destroy(struct ferrule_comm *c)
 	fr_comm_log_end(c);
 	fr_shape_cache_fini(&c->shapes);
 	fr_exec_destroy(c->exec);
+	c->exec = NULL;
 	for (int t = 0; t < c->n_transports; t++)
 		c->transports[t]->ops->close(c->transports[t]);
+	c->n_transports = 0;
+	fr_comm_discard(c);
+}
+
+void fr_comm_discard(struct ferrule_comm *c)
+{
+	fr_shape_cache_fini(&c->shapes);
+	fr_exec_destroy(c->exec);
 	fr_user_memory_fini(c);
 	explicit_bzero(c->job_key, sizeof(c->job_key));
-	pthread_mutex_destroy(&c->lock);
 	free(c->places);
 	free(c->host_of);
 	free(c->transports);
 	free(c->eps);
 	free(c->send_sequence);
 	free(c->recv_sequence);
-	free(c);
+	fr_comm_give(c);
 }

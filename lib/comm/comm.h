@@ -4,7 +4,8 @@
  * Life: fr_establish() builds one out of an exchange among its ranks; calls find a shape
  * (shape.h), run it (part.h); fr_comm_destroy() takes it apart.  Between fr_comm_enter() and
  * fr_comm_leave() a communicator belongs to one thread; every function below that does not
- * say otherwise is called in between.
+ * say otherwise is called in between.  What users hold is not its address but a handle, which
+ * fr_comm_enter() turns into one: see handle.h.
  */
 #ifndef FR_COMM_H
 #define FR_COMM_H
@@ -13,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <ferrule/comm.h>
 #include "collectives/algo/algo.h"
@@ -31,6 +33,7 @@ enum fr_comm_state {
 	FR_COMM_GROUP,     /* between group begin and end: only send and recv */
 	FR_COMM_FINALIZED, /* only destroy may follow */
 	FR_COMM_FAULT,     /* every call returns `fault` */
+	FR_COMM_CLOSING,   /* another thread destroys it, as soon as who is inside has left */
 };
 
 /* An operator made by ferrule_redop_create_premul_sum(). */
@@ -53,10 +56,20 @@ struct fr_comm_config {
 	double timeout_s;
 };
 
+/* What stays when a communicator is destroyed: its memory is only ever used for another one, so
+ * that a handle of it may be looked at for ever.  Belongs to handle.c. */
+struct fr_comm_lasting {
+	pthread_mutex_t lock;     /* with thread_multiple */
+	_Atomic uint32_t closer;  /* the last generation that somebody destroyed */
+	_Atomic uint32_t readers; /* threads inside of fr_comm_visit() */
+	_Atomic pid_t owner;      /* the process that created it */
+	struct ferrule_comm *next, *next_free;
+};
+
 struct ferrule_comm {
 	/* What every call touches comes first. */
-	_Atomic int state; /* enum fr_comm_state */
-	_Atomic int busy;  /* a thread is inside; unused with thread_multiple */
+	_Atomic uint32_t guard; /* generation and enum fr_guard; see handle.h */
+	_Atomic int state;      /* enum fr_comm_state */
 	bool thread_multiple;
 	int rank, n_ranks;
 	uint64_t sequence;   /* of collectives, counted from 1 */
@@ -64,8 +77,7 @@ struct ferrule_comm {
 	struct fr_exec *exec;
 	struct fr_shape_cache shapes;
 
-	pthread_mutex_t lock; /* with thread_multiple */
-	_Atomic int fault;    /* ferrule_status_t, FERRULE_OK while all is well */
+	_Atomic int fault; /* ferrule_status_t, FERRULE_OK while all is well */
 	char error_text[512];
 	atomic_flag abort_claimed; /* by the one thread that writes: */
 	char abort_text[256];
@@ -98,35 +110,9 @@ struct ferrule_comm {
 	struct ferrule_op *idle_ops;  /* ready for reuse */
 	struct ferrule_op *group;     /* the operation being gathered in FR_COMM_GROUP */
 	ferrule_status_t group_error; /* of the first failed call in the group */
+
+	struct fr_comm_lasting lasting;
 };
-
-/* fr_comm_busy - the ERR_BUSY of an overlapping call. */
-ferrule_status_t fr_comm_busy(void);
-
-/*
- * fr_comm_enter - takes the communicator for this thread.  ERR_BUSY when another call is
- * inside; with thread_multiple it waits for the lock.  The exchange costs nothing that can be
- * measured in an allreduce of 8 bytes, since no other core wants the line.
- */
-static inline ferrule_status_t fr_comm_enter(struct ferrule_comm *c)
-{
-	if (__builtin_expect(c->thread_multiple, 0)) {
-		pthread_mutex_lock(&c->lock);
-		return FERRULE_OK;
-	}
-	if (__builtin_expect(atomic_exchange_explicit(&c->busy, 1, memory_order_acquire), 0))
-		return fr_comm_busy();
-	return FERRULE_OK;
-}
-
-/* fr_comm_leave - the end of fr_comm_enter(). */
-static inline void fr_comm_leave(struct ferrule_comm *c)
-{
-	if (__builtin_expect(c->thread_multiple, 0))
-		pthread_mutex_unlock(&c->lock);
-	else
-		atomic_store_explicit(&c->busy, 0, memory_order_release);
-}
 
 static inline bool fr_comm_is_ready(const struct ferrule_comm *c)
 {
@@ -145,8 +131,12 @@ ferrule_status_t fr_comm_split(struct ferrule_comm *parent, int color, int key,
                                struct ferrule_comm **out);
 ferrule_status_t fr_comm_dup(struct ferrule_comm *parent, struct ferrule_comm **out);
 
-/* fr_comm_destroy - frees all but the operations, which lib/api has taken off before. */
+/* fr_comm_destroy - frees all but the operations, which lib/api has taken off before, and gives
+ * the memory back for another communicator. */
 void fr_comm_destroy(struct ferrule_comm *c);
+/* fr_comm_discard - the same in a forked child, where everything but the memory is its parent's:
+ * neither shared memory, nor sockets, nor hardware are touched. */
+void fr_comm_discard(struct ferrule_comm *c);
 
 /* fr_comm_not_ready - why a call cannot run now: the fault, or the state's own error. */
 ferrule_status_t fr_comm_not_ready(struct ferrule_comm *c);

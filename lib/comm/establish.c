@@ -10,6 +10,7 @@
 #include "lib/base/error.h"
 #include "lib/base/settings.h"
 #include "lib/comm/card_wire.h"
+#include "lib/comm/handle.h"
 #include "lib/comm/probe.h"
 #include "lib/comm/prove.h"
 #include "lib/comm/report.h"
@@ -99,11 +100,10 @@ static uint64_t host_memory_bytes(void)
 static ferrule_status_t new_comm(const struct fr_founding *f, struct ferrule_comm **out)
 {
 	const size_t n = (size_t)f->exchange->n_ranks;
-	struct ferrule_comm *c = calloc(1, sizeof(*c));
+	struct ferrule_comm *c = fr_comm_take();
 
 	if (!c)
 		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for a communicator");
-	pthread_mutex_init(&c->lock, NULL);
 	c->rank = f->exchange->rank;
 	c->n_ranks = f->exchange->n_ranks;
 	c->comm_id = f->comm_id;

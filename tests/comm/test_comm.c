@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/comm/comm.h"
+#include "lib/comm/handle.h"
 #include "tests/api/t_job.h"
 #include "tests/support/t_main.h"
 #include "tests/support/t_sanitizer.h"
@@ -55,7 +56,7 @@ static void test_who_is_where(void)
 /* Constants that ranks did not agree on would make them choose different algorithms. */
 static void same_machine(struct t_job_rank *r)
 {
-	const struct fr_machine *mine = &r->comm->machine;
+	const struct fr_machine *mine = &fr_comm_of(r->comm)->machine;
 	struct fr_machine all[8];
 
 	t_ok(r, ferrule_allgather(r->comm, mine, all, sizeof(*mine), FERRULE_UINT8));

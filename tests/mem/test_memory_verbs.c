@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/comm/comm.h"
+#include "lib/comm/handle.h"
 #include "lib/mem/gpu.h"
 #include "lib/mem/region.h"
 #include "lib/mem/region_watch.h"
@@ -49,9 +50,9 @@ static struct fr_region_counts regions_of(struct t_job_rank *r)
 {
 	struct fr_region_counts n = {.n_hits = 0};
 
-	for (int t = 0; t < r->comm->n_transports; t++)
-		if (strcmp(r->comm->transports[t]->ops->name, "verbs") == 0)
-			fr_regions_count(fr_vb_of(r->comm->transports[t])->regions, &n);
+	for (int t = 0; t < fr_comm_of(r->comm)->n_transports; t++)
+		if (strcmp(fr_comm_of(r->comm)->transports[t]->ops->name, "verbs") == 0)
+			fr_regions_count(fr_vb_of(fr_comm_of(r->comm)->transports[t])->regions, &n);
 	return n;
 }
 
