@@ -13,9 +13,9 @@
 
 #include "lib/base/auth.h"
 #include "lib/base/error.h"
+#include "lib/base/machine.h"
 #include "lib/comm/boot_open.h"
 #include "lib/comm/boot_wire.h"
-#include "lib/comm/topology.h"
 
 /*
  * Ids made here whose communicator has not been opened yet.  The id is plain bytes that the
@@ -124,7 +124,7 @@ static void collect_addresses(struct fr_boot_id *id)
 
 ferrule_status_t fr_boot_new_id(ferrule_unique_id_t *id_out)
 {
-	struct fr_boot_id id = {.host = fr_host_id()};
+	struct fr_boot_id id = {.network = fr_network_id()};
 	const int fd = fr_net_listen(NULL, 0, &id.port);
 
 	if (fd < 0)
@@ -157,13 +157,13 @@ static ferrule_status_t check_arguments(const ferrule_unique_id_t *bytes, int ra
 	return FERRULE_OK;
 }
 
-/* On rank 0's own host loopback is surest; the other addresses follow in the id's order. */
+/* In rank 0's own network loopback is surest; the other addresses follow in the id's order. */
 static void find_place(const struct fr_boot_id *id, struct fr_rendezvous *place)
 {
 	static const unsigned char loopback[16] = {127, 0, 0, 1};
 
 	memset(place, 0, sizeof(*place));
-	if (id->host == fr_host_id() || id->n_addrs == 0)
+	if (id->network == fr_network_id() || id->n_addrs == 0)
 		fr_net_numeric(4, loopback, id->port, &place->addrs[place->n_addrs++]);
 	for (int i = 0; i < id->n_addrs; i++)
 		fr_net_numeric(id->addrs[i].family, id->addrs[i].bytes, id->port,

@@ -116,7 +116,7 @@ void fr_boot_put_id(const struct fr_boot_id *id, ferrule_unique_id_t *out)
 	memcpy(wire.magic, id_magic, sizeof(wire.magic));
 	fr_store_le16(wire.version, FR_BOOT_VERSION);
 	fr_store_le16(wire.port, id->port);
-	fr_store_le64(wire.host, id->host);
+	fr_store_le64(wire.network, id->network);
 	memcpy(wire.secret, id->secret, sizeof(wire.secret));
 	memcpy(wire.addrs, id->addrs, (size_t)id->n_addrs * sizeof(wire.addrs[0]));
 	memset(out, 0, sizeof(*out));
@@ -138,7 +138,7 @@ bool fr_boot_get_id(const ferrule_unique_id_t *in, struct fr_boot_id *out)
 			return false;
 	memset(out, 0, sizeof(*out));
 	out->port = fr_load_le16(wire.port);
-	out->host = fr_load_le64(wire.host);
+	out->network = fr_load_le64(wire.network);
 	memcpy(out->secret, wire.secret, sizeof(out->secret));
 	out->n_addrs = wire.n_addrs;
 	memcpy(out->addrs, wire.addrs, (size_t)wire.n_addrs * sizeof(wire.addrs[0]));

@@ -142,7 +142,7 @@ bool fr_boot_get_fail(const unsigned char *in, size_t bytes, ferrule_status_t *s
  *
  *    0        4         6      8        16         48       49        50
  *   +--------+---------+------+--------+----------+--------+---------+-------------------+
- *   | "FRID" | version | port | host   | secret   | n_addr | zero    | n_addr times 17   |
+ *   | "FRID" | version | port | network| secret   | n_addr | zero    | n_addr times 17   |
  *   +--------+---------+------+--------+----------+--------+---------+-------------------+
  *
  * An address is one byte 4 or 6 and sixteen bytes in network order (IPv4 uses the first four).
@@ -156,7 +156,7 @@ struct fr_boot_id_wire {
 	unsigned char magic[4];
 	unsigned char version[2];
 	unsigned char port[2];
-	unsigned char host[8]; /* fr_host_id() of rank 0, to try loopback first */
+	unsigned char network[8]; /* fr_network_id() of rank 0, to try loopback first */
 	unsigned char secret[FR_AUTH_KEY_BYTES];
 	unsigned char n_addrs;
 	unsigned char zero;
@@ -169,7 +169,7 @@ _Static_assert(sizeof(struct fr_boot_id_wire) <= FERRULE_UNIQUE_ID_BYTES, "an id
 /* A decoded unique id. */
 struct fr_boot_id {
 	uint16_t port;
-	uint64_t host;
+	uint64_t network;
 	unsigned char secret[FR_AUTH_KEY_BYTES];
 	int n_addrs;
 	struct fr_boot_id_addr addrs[FR_BOOT_ID_MAX_ADDRS];

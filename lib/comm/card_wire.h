@@ -10,9 +10,10 @@
 
 #include <stdint.h>
 
+#include "lib/base/private_socket.h"
 #include "lib/comm/place.h"
 
-#define FR_CARD_MAGIC 0x46524331u /* "FRC1"; reads otherwise in another byte order */
+#define FR_CARD_MAGIC 0x46524332u /* "FRC2"; reads otherwise in another byte order */
 
 struct fr_card {
 	uint32_t magic;
@@ -20,7 +21,8 @@ struct fr_card {
 	char version[16];
 	char built[FR_TRANSPORT_LIST_BYTES];      /* transports compiled in */
 	char transports[FR_TRANSPORT_LIST_BYTES]; /* allowed and usable, best first */
-	uint64_t host_id;                         /* see fr_host_id() */
+	uint64_t machine_id, network_id;          /* see lib/base/machine.h */
+	char meeting[FR_PRIVATE_PATH_BYTES];      /* where it listens for fr_meet(); "": nowhere */
 	char host_name[64];
 	struct fr_cpu_share cpus;
 	/* Settings that must agree. */
@@ -34,7 +36,8 @@ struct fr_card {
 	int32_t zero;
 	char text[512];
 };
-_Static_assert(sizeof(struct fr_card) == 24 + 2 * FR_TRANSPORT_LIST_BYTES + 8 + 64 +
+_Static_assert(sizeof(struct fr_card) == 24 + 2 * FR_TRANSPORT_LIST_BYTES + 16 +
+                                                 FR_PRIVATE_PATH_BYTES + 64 +
                                                  sizeof(struct fr_cpu_share) + 256 + 16 + 16 + 512,
                "a card has no holes");
 

@@ -8,11 +8,14 @@
 #include <sys/sysinfo.h>
 
 #include "lib/base/error.h"
+#include "lib/base/log.h"
+#include "lib/base/private_socket.h"
 #include "lib/base/settings.h"
 #include "lib/comm/card_wire.h"
 #include "lib/comm/handle.h"
 #include "lib/comm/probe.h"
 #include "lib/comm/prove.h"
+#include "lib/comm/reach.h"
 #include "lib/comm/report.h"
 #include "lib/exec/exec.h"
 #include "lib/transport/transport.h"
@@ -139,12 +142,22 @@ static ferrule_status_t meet(const struct fr_founding *f, struct ferrule_comm *c
 	if (!cards)
 		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for %d ranks' cards", c->n_ranks);
 	fr_card_fill(mine, c->config.transports, c->config.transports_source);
+	struct fr_private_socket meeting = {.fd = -1};
+	char why[400];
+
+	if (c->n_ranks > 1 && fr_private_listen(&meeting, why, sizeof(why)) != FERRULE_OK)
+		fr_log(FR_LOG_INFO, "no place to meet other ranks of this host: %s", why);
+	memcpy(mine->meeting, meeting.path, sizeof(mine->meeting));
 	ferrule_status_t status = fr_exchange_allgather(f->exchange, mine, cards, sizeof(*mine));
 
 	if (status == FERRULE_OK)
 		status = fr_cards_agree(cards, c->n_ranks);
-	if (status == FERRULE_OK)
-		c->n_hosts = fr_places_from_cards(cards, c->n_ranks, c->places);
+	if (status == FERRULE_OK) {
+		fr_places_from_cards(cards, c->n_ranks, c->places);
+		status = fr_reach(f->exchange, cards, c->places);
+	}
+	c->n_hosts = fr_places_number(c->places, c->n_ranks);
+	fr_private_close(&meeting);
 	free(cards);
 	return status;
 }
@@ -213,6 +226,15 @@ static bool is_uniform(const struct ferrule_comm *c)
 	return true;
 }
 
+/* Do all ranks have the same interfaces? */
+static bool is_one_network(const struct ferrule_comm *c)
+{
+	for (int r = 1; r < c->n_ranks; r++)
+		if (c->places[r].network_id != c->places[0].network_id)
+			return false;
+	return c->n_hosts == 1;
+}
+
 /* ---- joining ---- */
 
 static ferrule_status_t open_one(struct ferrule_comm *c, struct opened *o, int t,
@@ -226,6 +248,7 @@ static ferrule_status_t open_one(struct ferrule_comm *c, struct opened *o, int t
 		.job_key = c->job_key,
 		.master_addr = c->master_addr[0] ? c->master_addr : NULL,
 		.one_host = is_uniform(c),
+		.one_network = is_one_network(c),
 	};
 	char why[200] = "";
 	const ferrule_status_t status =

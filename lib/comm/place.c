@@ -9,6 +9,7 @@
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/base/machine.h"
 #include "lib/base/settings.h"
 #include "lib/comm/card_wire.h"
 #include "lib/transport/transport.h"
@@ -129,7 +130,8 @@ void fr_card_fill(struct fr_card *card, const char *list, const char *source)
 	card->bytes = sizeof(*card);
 	snprintf(card->version, sizeof(card->version), "%s", PACKAGE_VERSION);
 	built_list(card->built, sizeof(card->built));
-	card->host_id = fr_host_id();
+	card->machine_id = fr_machine_id();
+	card->network_id = fr_network_id();
 	gethostname(card->host_name, sizeof(card->host_name) - 1);
 	fr_cpu_share_get(&card->cpus);
 	snprintf(card->algo, sizeof(card->algo), "%s", settings->algo);
@@ -211,7 +213,9 @@ int fr_places_from_cards(const struct fr_card *cards, int n_ranks, struct fr_pla
 	for (int r = 0; r < n_ranks; r++) {
 		struct fr_place *p = &places[r];
 
-		p->host_id = cards[r].host_id;
+		p->host_id = p->machine_id = cards[r].machine_id;
+		p->network_id = cards[r].network_id;
+		p->reach_error = 0;
 		p->cpus = cards[r].cpus;
 		snprintf(list, sizeof(list), "%.*s", (int)sizeof(list) - 1, cards[r].transports);
 		const int n = parse_list(list, p->transports, unknown, sizeof(unknown));

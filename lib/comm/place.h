@@ -21,9 +21,11 @@ struct fr_card;
 
 /* What is kept of a card. */
 struct fr_place {
-	uint64_t host_id;
-	int host;       /* hosts are numbered in order of their first rank */
-	int local_rank; /* among the ranks of its host, in rank order */
+	uint64_t machine_id, network_id; /* see lib/base/machine.h */
+	uint64_t host_id;                /* equal for two ranks exactly when they share a host */
+	int reach_error; /* why this process does not meet it on its own machine, or 0 */
+	int host;        /* hosts are numbered in order of their first rank */
+	int local_rank;  /* among the ranks of its host, in rank order */
 	int n_transports;
 	unsigned char transports[FR_MAX_TRANSPORTS]; /* indices into fr_transports, best first */
 	struct fr_cpu_share cpus;
@@ -43,7 +45,8 @@ void fr_card_fill(struct fr_card *card, const char *list, const char *source);
  * text names the ranks and what differs.  Also returns the error that a card carries. */
 ferrule_status_t fr_cards_agree(const struct fr_card *cards, int n_ranks);
 
-/* fr_places_from_cards - one place a card; returns the number of hosts. */
+/* fr_places_from_cards - one place a card; returns the number of hosts, which are machines until
+ * reach.h has found out more. */
 int fr_places_from_cards(const struct fr_card *cards, int n_ranks, struct fr_place *places);
 /* fr_places_number - hosts and local ranks anew, as after some ranks were picked out of many;
  * returns the number of hosts. */

@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/base/ranks.h"
 #include "lib/comm/comm.h"
+#include "lib/comm/reach.h"
 #include "lib/transport/transport.h"
 
 #define MIB 1048576.0
@@ -64,7 +65,14 @@ void fr_comm_path(const struct ferrule_comm *c, int peer, char *text, size_t byt
 	struct fr_transport *t = c->eps[peer] ? c->eps[peer]->transport : NULL;
 
 	snprintf(text, bytes, "%s", fr_comm_transport_name(c, peer));
-	const size_t used = strlen(text);
+	size_t used = strlen(text);
+
+	if (c->places[peer].machine_id == c->places[c->rank].machine_id &&
+	    c->places[peer].host != c->places[c->rank].host) {
+		snprintf(text + used, bytes - used, " (same machine, but no shared memory: %s)",
+		         fr_reach_why(&c->places[peer]));
+		used = strlen(text);
+	}
 
 	if (!t || !t->ops->path || used + 3 > bytes)
 		return;

@@ -7,11 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#include "lib/base/auth.h"
-#include "lib/base/wire.h"
 
 /* First line of a small file, without its newline; "" when it cannot be read. */
 static void read_line(const char *path, char *buf, size_t bytes)
@@ -25,26 +21,6 @@ static void read_line(const char *path, char *buf, size_t bytes)
 	}
 	buf[n > 0 ? n : 0] = '\0';
 	buf[strcspn(buf, "\n")] = '\0';
-}
-
-uint64_t fr_host_id(void)
-{
-	char boot[64], pid_space[64] = "", text[256];
-	unsigned char digest[FR_AUTH_KEY_BYTES];
-	struct stat shm = {.st_dev = 0};
-
-	read_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
-	if (boot[0] == '\0')
-		gethostname(boot, sizeof(boot) - 1);
-	const ssize_t n = readlink("/proc/self/ns/pid", pid_space, sizeof(pid_space) - 1);
-	pid_space[n > 0 ? n : 0] = '\0';
-	/* A missing /dev/shm leaves zeroes, the same for all processes that miss it. */
-	if (stat("/dev/shm", &shm) != 0)
-		memset(&shm, 0, sizeof(shm));
-	snprintf(text, sizeof(text), "%s %s %llu %llu", boot, pid_space,
-	         (unsigned long long)shm.st_dev, (unsigned long long)shm.st_ino);
-	fr_auth_derive(text, digest);
-	return fr_load_le64(digest);
 }
 
 /* Threads' worth of time that "QUOTA PERIOD" of cpu.max grants, rounded up; 0: no limit. */

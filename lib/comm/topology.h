@@ -6,13 +6,6 @@
 
 #include <ferrule/info.h>
 
-/*
- * fr_host_id - same for two processes exactly when they can share memory as one host does:
- * same boot of the kernel, same /dev/shm, same process ids.  Two containers on one machine
- * differ unless they share these.
- */
-uint64_t fr_host_id(void);
-
 /* What one rank may use of its host's processors; travels between ranks as it is. */
 #define FR_CPU_MASK_BYTES 128
 struct fr_cpu_share {

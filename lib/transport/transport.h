@@ -53,6 +53,7 @@ struct fr_transport_params {
 	                               * towards it; may be NULL */
 	/* Does the board make sense here?  True when all ranks are on one host. */
 	bool one_host;
+	bool one_network; /* does loopback reach all ranks? */
 };
 
 /* One message as its two ends describe it. */

@@ -114,7 +114,7 @@ static void test_a_failure_is_an_error_with_printable_text(void)
 
 static struct fr_boot_id sample_id(void)
 {
-	struct fr_boot_id id = {.port = 40000, .host = 0x1122334455667788u, .n_addrs = 2};
+	struct fr_boot_id id = {.port = 40000, .network = 0x1122334455667788u, .n_addrs = 2};
 
 	memset(id.secret, 0xab, sizeof(id.secret));
 	id.addrs[0] = (struct fr_boot_id_addr){4, {10, 0, 0, 7}};
@@ -131,7 +131,7 @@ static void test_a_unique_id_travels(void)
 	fr_boot_put_id(&id, &bytes);
 	CU_ASSERT_TRUE(fr_boot_get_id(&bytes, &back));
 	CU_ASSERT_EQUAL(back.port, id.port);
-	CU_ASSERT_EQUAL(back.host, id.host);
+	CU_ASSERT_EQUAL(back.network, id.network);
 	CU_ASSERT_EQUAL(back.n_addrs, 2);
 	CU_ASSERT_EQUAL(memcmp(back.secret, id.secret, sizeof(id.secret)), 0);
 	CU_ASSERT_EQUAL(memcmp(back.addrs, id.addrs, 2 * sizeof(id.addrs[0])), 0);

@@ -92,7 +92,7 @@ static void test_hosts_are_numbered_by_first_rank(void)
 	struct fr_place places[6];
 
 	for (int r = 0; r < 6; r++)
-		cards[r].host_id = ids[r];
+		cards[r].machine_id = ids[r];
 	CU_ASSERT_EQUAL(fr_places_from_cards(cards, 6, places), 3);
 	for (int r = 0; r < 6; r++) {
 		CU_ASSERT_EQUAL(places[r].host, hosts[r]);
@@ -137,7 +137,7 @@ static void test_both_ends_choose_the_same(void)
 
 	for (int r = 0; r < 5; r++) {
 		strcpy(cards[r].transports, lists[r]);
-		cards[r].host_id = ids[r];
+		cards[r].machine_id = ids[r];
 	}
 	fr_places_from_cards(cards, 5, places);
 	expect_choice(places, 0, 1, shm); /* the lower rank's order */

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "tests/support/t_main.h"
-#include "tests/support/t_spawn.h"
 
 static void test_the_host_is_described(void)
 {
@@ -66,27 +65,12 @@ static void test_shares_are_counted_together(void)
 	CU_ASSERT_EQUAL(fr_cpu_share_count(shares, 3), 7);
 }
 
-static int rank_compares_hosts(int rank, int n_ranks, void *arg)
-{
-	(void)rank, (void)n_ranks;
-	return fr_host_id() != *(const uint64_t *)arg;
-}
-
-static void test_processes_of_a_host_agree_on_its_id(void)
-{
-	uint64_t id = fr_host_id();
-
-	CU_ASSERT_NOT_EQUAL(id, 0);
-	CU_ASSERT_EQUAL(t_spawn(2, 10, rank_compares_hosts, &id, NULL), 0);
-}
-
 int main(void)
 {
 	static const struct t_case cases[] = {
 		{"the host is described", test_the_host_is_described},
 		{"the share follows the affinity mask", test_the_share_follows_the_affinity_mask},
 		{"shares are counted together", test_shares_are_counted_together},
-		{"processes of a host agree on its id", test_processes_of_a_host_agree_on_its_id},
 		{NULL, NULL},
 	};
 

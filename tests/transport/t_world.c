@@ -172,6 +172,7 @@ ferrule_status_t t_rank_listen(struct t_rank *r)
 			.job_key = r->key,
 			.master_addr = "127.0.0.1",
 			.one_host = true,
+			.one_network = true,
 		};
 		const ferrule_status_t status =
 			r->subject->ops->open(&params, &r->t, r->why, sizeof(r->why));

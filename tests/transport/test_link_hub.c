@@ -72,7 +72,7 @@ static void group_open(struct group *g)
 		                                           .host_of = host_of,
 		                                           .comm_id = 42,
 		                                           .job_key = key,
-		                                           .one_host = true};
+		                                           .one_network = true};
 		CU_ASSERT_EQUAL_FATAL(fr_link_hub_open(&params, m->context, m->n_lanes, &m->hub,
 		                                       m->why, sizeof(m->why)),
 		                      FERRULE_OK);

@@ -51,7 +51,7 @@ static void build(struct machine *m)
 
 struct expectation {
 	const char *ifname, *family;
-	bool one_host;
+	bool one_network;
 	const char *route;  /* local address towards the master, or NULL */
 	const char *places; /* "127.0.0.1:0 [::1]:0" */
 };
@@ -62,7 +62,7 @@ static void expect(const struct expectation *x)
 	struct fr_link_place places[4];
 	char why[200] = "", text[200] = "", one[64];
 	struct fr_link_wish wish = {
-		.ifname = x->ifname, .family = x->family, .one_host = x->one_host};
+		.ifname = x->ifname, .family = x->family, .one_network = x->one_network};
 	build(&m);
 	if (x->route != NULL) {
 		struct machine route = {.n = 0};

@@ -72,7 +72,7 @@ static ferrule_status_t hub_listen(struct fr_link_hub *hub,
 	struct fr_link_wish wish = {
 		.ifname = set->socket_ifname,
 		.family = set->socket_family,
-		.one_host = params->one_host,
+		.one_network = params->one_network,
 	};
 	struct fr_link_place places[PLACES_USED];
 	struct ifaddrs *list;

@@ -191,8 +191,8 @@ int fr_link_places_choose(const struct ifaddrs *list, const struct fr_link_wish 
 	/* From the rule to what may stand in for it. */
 	static const enum scope here[] = {SCOPE_LOOPBACK, SCOPE_OUTSIDE};
 	static const enum scope wide[] = {SCOPE_ROUTE, SCOPE_OUTSIDE, SCOPE_ANY};
-	const enum scope *scopes = wish->one_host ? here : wide;
-	const int n_scopes = wish->one_host ? 2 : 3;
+	const enum scope *scopes = wish->one_network ? here : wide;
+	const int n_scopes = wish->one_network ? 2 : 3;
 	for (int i = 0; i < n_scopes; i++) {
 		c.scope = scopes[i];
 		const int n = collect(&c, list, &route, places, max);

@@ -14,7 +14,7 @@ struct ifaddrs;
 struct fr_link_wish {
 	const char *ifname; /* FERRULE_SOCKET_IFNAME */
 	const char *family; /* FERRULE_SOCKET_FAMILY: any, ipv4 or ipv6 */
-	bool one_host;
+	bool one_network;   /* loopback reaches all ranks */
 	/* The local address that packets to the master leave from; ss_family 0: unknown. */
 	struct sockaddr_storage route;
 };

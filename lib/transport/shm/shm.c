@@ -27,7 +27,12 @@ static bool usable(char *why, size_t why_bytes)
 		return false;
 	}
 	close(fd);
-	return true;
+
+	struct fr_private_socket meeting;
+	const bool has_place = fr_private_listen(&meeting, why, why_bytes) == FERRULE_OK;
+
+	fr_private_close(&meeting);
+	return has_place;
 }
 
 static bool reaches(bool same_host)
@@ -58,8 +63,7 @@ static void close_transport(struct fr_transport *base)
 			close(p->socket);
 		free(p);
 	}
-	if (t->listen_fd >= 0)
-		close(t->listen_fd);
+	fr_private_close(&t->meeting);
 	shm_memory_destroy(t);
 	for (int c = 0; c < FR_BOARD_N_CLASSES; c++) {
 		free(t->board.classes[c].base);
@@ -104,7 +108,7 @@ static ferrule_status_t open_transport(const struct fr_transport_params *params,
 	t->rank = params->rank;
 	t->n_ranks = params->n_ranks;
 	t->comm_id = params->comm_id;
-	t->segment_fd = t->arena_fd = t->listen_fd = -1;
+	t->segment_fd = t->arena_fd = t->meeting.fd = -1;
 	memcpy(t->job_key, params->job_key, sizeof(t->job_key));
 	t->peers = calloc((size_t)t->n_ranks, sizeof(*t->peers));
 	t->local_of = calloc((size_t)t->n_ranks, sizeof(*t->local_of));
@@ -115,7 +119,7 @@ static ferrule_status_t open_transport(const struct fr_transport_params *params,
 	shm_layout_init(&t->layout, t->n_local, fr_settings()->shm_ring);
 	status = shm_memory_create(t, why, why_bytes);
 	if (status == FERRULE_OK)
-		status = shm_listen(t, why, why_bytes);
+		status = fr_private_listen(&t->meeting, why, why_bytes);
 	if (status != FERRULE_OK)
 		goto err_close;
 	*out = &t->base;
@@ -127,8 +131,8 @@ err_close:
 
 static size_t address(struct fr_transport *base, void *buf)
 {
-	memcpy(buf, shm_of(base)->socket_name, sizeof(shm_of(base)->socket_name));
-	return sizeof(shm_of(base)->socket_name);
+	memcpy(buf, shm_of(base)->meeting.path, sizeof(shm_of(base)->meeting.path));
+	return sizeof(shm_of(base)->meeting.path);
 }
 
 static struct fr_ep *endpoint(struct fr_transport *base, int peer)

@@ -2,7 +2,7 @@
  * shm.h - what the files of this transport share: the transport object, its peers.
  *
  *   shm.c          the contract's table; open, close, board, announce, abort
- *   shm_connect.c  ranks of a host meet over abstract Unix sockets and pass memory
+ *   shm_connect.c  ranks of a host meet over private Unix sockets and pass memory
  *   shm_memory.c   segments and arenas: memfd, mapping, backing
  *   shm_stream.c   messages: the endpoint's functions
  *   shm_layout.*   what lies where in a segment
@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "lib/base/auth.h"
+#include "lib/base/private_socket.h"
 #include "lib/transport/shm/shm_layout.h"
 #include "lib/transport/transport.h"
 
@@ -82,8 +83,8 @@ struct shm_transport {
 	unsigned char job_key[FR_AUTH_KEY_BYTES];
 	struct shm_layout layout;
 	struct shm_map segment, arena;
-	int segment_fd, arena_fd, listen_fd;
-	char socket_name[32]; /* in the abstract namespace */
+	int segment_fd, arena_fd;
+	struct fr_private_socket meeting; /* where ranks above us come */
 	struct shm_status *status;
 	struct shm_arena_block *blocks; /* of the arena, sorted by place */
 	int *local_of;                  /* rank -> index on this host, -1 elsewhere */
@@ -112,7 +113,6 @@ static inline uint64_t shm_arena_place(const struct shm_transport *t, const void
 }
 
 /* shm_connect.c */
-ferrule_status_t shm_listen(struct shm_transport *t, char *why, size_t why_bytes);
 ferrule_status_t shm_connect(struct fr_transport *base, const bool *wanted,
                              const unsigned char *addresses, uint64_t deadline_ns, char *why,
                              size_t why_bytes);

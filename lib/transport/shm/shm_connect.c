@@ -1,8 +1,8 @@
 /*
  * Ranks of a host meet.
  *
- * Design: every rank listens on a Unix socket in the abstract namespace (no file that could
- * be left behind) under a random name that only members learn.  Rank i connects to every
+ * Design: every rank listens on a Unix socket that other users cannot reach
+ * (private_socket.h says why they must not), until all have come.  Rank i connects to every
  * j < i.  Both prove the job key (auth.h, context "shm"; the statement says communicator, own
  * rank and peer's rank), then pass the descriptors of segment and arena.  The connection
  * stays open: when the peer's process ends, however it ends, the kernel closes it.
@@ -16,13 +16,11 @@
 #include "lib/transport/shm/shm.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -83,34 +81,6 @@ struct meeting {
 	int n_meets;
 	int missing;
 };
-
-static socklen_t abstract_name(struct sockaddr_un *name, const char *text)
-{
-	*name = (struct sockaddr_un){.sun_family = AF_UNIX};
-	snprintf(name->sun_path + 1, sizeof(name->sun_path) - 1, "%s", text);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(text));
-}
-
-ferrule_status_t shm_listen(struct shm_transport *t, char *why, size_t why_bytes)
-{
-	unsigned char random[10];
-	struct sockaddr_un name;
-	socklen_t length;
-
-	fr_random(random, sizeof(random));
-	snprintf(t->socket_name, sizeof(t->socket_name), "ferrule-");
-	for (size_t i = 0; i < sizeof(random); i++)
-		snprintf(t->socket_name + 8 + 2 * i, sizeof(t->socket_name) - 8 - 2 * i, "%02x",
-		         random[i]);
-	length = abstract_name(&name, t->socket_name);
-	t->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (t->listen_fd < 0 || bind(t->listen_fd, (struct sockaddr *)&name, length) != 0 ||
-	    listen(t->listen_fd, 128) != 0) {
-		snprintf(why, why_bytes, "unix socket: %s", strerror(errno));
-		return FERRULE_ERR_SYSTEM;
-	}
-	return FERRULE_OK;
-}
 
 static void make_statement(const struct shm_transport *t, int peer,
                            unsigned char out[FR_AUTH_STATEMENT_BYTES])
@@ -308,19 +278,12 @@ static void call_rank(struct meeting *g, int peer, const unsigned char *address)
 	unsigned char statement[FR_AUTH_STATEMENT_BYTES];
 	struct meet *m = &g->meets[peer];
 	struct meet_hello hello;
-	struct sockaddr_un name;
-	char text[sizeof(g->t->socket_name) + 1] = "";
-	socklen_t length;
+	char path[FR_PRIVATE_PATH_BYTES + 1] = "";
 
-	memcpy(text, address, sizeof(g->t->socket_name));
-	length = abstract_name(&name, text);
-	m->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	memcpy(path, address, FR_PRIVATE_PATH_BYTES);
+	m->fd = fr_private_connect(path);
 	if (m->fd < 0)
 		return;
-	if (connect(m->fd, (struct sockaddr *)&name, length) != 0) {
-		hang_up(m);
-		return;
-	}
 	m->peer = peer;
 	m->deadline_ns = UINT64_MAX;
 	m->state = MEET_CLIENT_HELLO;
@@ -332,16 +295,38 @@ static void call_rank(struct meeting *g, int peer, const unsigned char *address)
 		hang_up(m);
 }
 
-static void accept_all(struct meeting *g)
+/* A free place for a guest.  When there is none, the oldest that has proved nothing makes room:
+ * ranks speak at once, strangers that only sit there must not keep them out. */
+static struct meet *find_room(struct meeting *g)
 {
+	struct meet *oldest = NULL;
+
 	for (int i = g->t->n_ranks; i < g->n_meets; i++) {
 		struct meet *m = &g->meets[i];
 
-		if (m->state != MEET_NONE)
-			continue;
-		m->fd = accept4(g->t->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (m->fd < 0)
+		if (m->state == MEET_NONE)
+			return m;
+		if (m->state != MEET_DONE && (!oldest || m->deadline_ns < oldest->deadline_ns))
+			oldest = m;
+	}
+	if (oldest)
+		hang_up(oldest);
+	return oldest;
+}
+
+static void accept_all(struct meeting *g)
+{
+	/* No more than there are places, or guests that come and go would be all we see. */
+	for (int i = g->t->n_ranks; i < g->n_meets; i++) {
+		const int fd = fr_private_accept(&g->t->meeting);
+		struct meet *m = fd >= 0 ? find_room(g) : NULL;
+
+		if (!m) {
+			if (fd >= 0)
+				close(fd);
 			return;
+		}
+		m->fd = fd;
 		m->state = MEET_SERVER_HELLO;
 		m->deadline_ns = fr_clock_ns() + HANDSHAKE_NS;
 	}
@@ -360,7 +345,7 @@ static void poll_once(struct meeting *g)
 	const uint64_t now = fr_clock_ns();
 	int n = 1;
 
-	g->polls[0] = (struct pollfd){.fd = g->t->listen_fd, .events = POLLIN};
+	g->polls[0] = (struct pollfd){.fd = g->t->meeting.fd, .events = POLLIN};
 	for (int i = 0; i < g->n_meets; i++) {
 		struct meet *m = &g->meets[i];
 		const bool waits = m->state != MEET_NONE && m->state != MEET_DONE;
@@ -424,7 +409,6 @@ out:
 			hang_up(&g.meets[i]);
 	free(g.meets);
 	free(g.polls);
-	close(t->listen_fd);
-	t->listen_fd = -1;
+	fr_private_close(&t->meeting);
 	return status;
 }
