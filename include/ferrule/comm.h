@@ -69,7 +69,10 @@ ferrule_status_t ferrule_comm_create(const ferrule_unique_id_t *id, int rank, in
 /*
  * ferrule_comm_create_from_env - collective over all processes of the job, found from,
  * in this order: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT as torchrun and
- * `ferrule run` set them; PMIx under mpirun, prterun and srun; else one rank alone.
+ * `ferrule run` set them; PMIx under mpirun, prterun and srun; PMI-1 or PMI-2 under MPICH's
+ * mpiexec and srun; rank and size of other launchers beside MASTER_ADDR, and Slurm's own; else
+ * one rank alone.  Returns FERRULE_ERR_UNSUPPORTED when a launcher says that there are more
+ * ranks, but not how they meet.  ferrule(7) has the details.
  */
 ferrule_status_t ferrule_comm_create_from_env(const struct ferrule_comm_options *options,
                                               ferrule_comm_t *comm_out);

@@ -10,7 +10,7 @@
  *     ferrule_comm_finalize(comm);
  *     ferrule_comm_destroy(comm);
  *
- * Started by `ferrule run -n 4 ./program`, by torchrun, or by mpirun/srun through PMIx.
+ * Started by `ferrule run -n 4 ./program`, by torchrun, or by mpirun, mpiexec or srun.
  *
  *   ferrule/status.h  what functions return; every error has a text with ranks and numbers
  *   ferrule/types.h   element types, operators, handles

@@ -3,7 +3,7 @@
  *
  * A boot is an authenticated allgather among all ranks, used a few times while a
  * communicator is created and closed when it stands.  Underneath is a star of TCP
- * connections to rank 0 (environment or unique id), or PMIx.
+ * connections to rank 0, which the environment, PMIx, PMI or a unique id leads to.
  */
 #ifndef FR_BOOT_H
 #define FR_BOOT_H
@@ -26,7 +26,7 @@ struct fr_boot_info {
 };
 
 /*
- * fr_boot_open_env - from RANK..MASTER_PORT, else PMIx, else a single rank.
+ * fr_boot_open_env - as the launcher says (boot_launcher.h); without one, a single rank.
  * fr_boot_open_id  - from a unique id.
  * Both block until every rank has arrived and proved the key, at most until the deadline
  * (fr_clock_ns()); the error names the missing ranks.  A stranger that connects is dropped

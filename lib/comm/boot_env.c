@@ -3,6 +3,7 @@
 #include "lib/comm/boot_env.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
 #include "lib/base/settings.h"
+#include "lib/comm/boot_launcher.h"
 #include "lib/comm/boot_open.h"
 #include "lib/comm/boot_wire.h"
 
@@ -42,19 +44,44 @@ static ferrule_status_t parse_number(const char *name, const char *text, int low
 	return FERRULE_OK;
 }
 
+static ferrule_status_t refuse_host(const char *text, const char *advice)
+{
+	return fr_error(FERRULE_ERR_SETTING,
+	                "MASTER_ADDR=%.80s is not allowed; allowed: name or address of rank 0's "
+	                "host%s",
+	                text, advice);
+}
+
+/* What is wrong with a host that has colons but is no address. */
+static ferrule_status_t refuse_colons(const char *text, const char *host)
+{
+	if (strchr(host, '%'))
+		return refuse_host(text, ", and after % an interface that this host has");
+	if (strchr(host, ':') == strrchr(host, ':') || strstr(text, "]:"))
+		return refuse_host(text, " alone; the port goes into MASTER_PORT");
+	return refuse_host(text, "; it is no IPv6 address");
+}
+
+/* Takes "[::1]" for "::1", as people write addresses beside ports. */
 static ferrule_status_t parse_host(const char *text, char *out, size_t bytes)
 {
 	if (!text || text[0] == '\0')
 		return fr_error(
 			FERRULE_ERR_SETTING,
 			"MASTER_ADDR is not set; allowed: name or address of rank 0's host");
-	if (strlen(text) >= bytes || strpbrk(text, " \t\r\n/"))
-		return fr_error(
-			FERRULE_ERR_SETTING,
-			"MASTER_ADDR=%.80s is not allowed; allowed: name or address of rank "
-			"0's host",
-			text);
-	strcpy(out, text);
+	const size_t length = strlen(text);
+	const bool has_brackets = length > 2 && text[0] == '[' && text[length - 1] == ']';
+	const size_t host_length = has_brackets ? length - 2 : length;
+
+	if (host_length >= bytes || strpbrk(text, " \t\r\n/"))
+		return refuse_host(text, "");
+	char host[256];
+	snprintf(host, sizeof(host), "%.*s", (int)host_length, text + has_brackets);
+	if (has_brackets && !strchr(host, ':'))
+		return refuse_host(text, "; brackets are for IPv6 addresses");
+	if (strpbrk(host, "[]:") && !fr_net_is_numeric(host))
+		return refuse_colons(text, host);
+	snprintf(out, bytes, "%s", host);
 	return FERRULE_OK;
 }
 
@@ -84,9 +111,11 @@ ferrule_status_t fr_boot_env_parse(const struct fr_boot_env_text *text, int stor
 	int local_rank, port;
 
 	ferrule_status_t status =
-		parse_number("WORLD_SIZE", text->world_size, 1, FR_BOOT_MAX_RANKS, &env.n_ranks);
+		parse_number(text->world_size_name ? text->world_size_name : "WORLD_SIZE",
+	                     text->world_size, 1, FR_BOOT_MAX_RANKS, &env.n_ranks);
 	if (status == FERRULE_OK)
-		status = parse_number("RANK", text->rank, 0, env.n_ranks - 1, &env.rank);
+		status = parse_number(text->rank_name ? text->rank_name : "RANK", text->rank, 0,
+		                      env.n_ranks - 1, &env.rank);
 	if (status == FERRULE_OK && text->local_rank)
 		status = parse_number("LOCAL_RANK", text->local_rank, 0, env.n_ranks - 1,
 		                      &local_rank);
@@ -214,25 +243,26 @@ static ferrule_status_t open_place(const struct fr_boot_env *env, uint64_t deadl
 
 ferrule_status_t fr_boot_open_env(uint64_t deadline_ns, struct fr_boot **out)
 {
-	const struct fr_boot_env_text text = {.rank = getenv("RANK"),
-	                                      .world_size = getenv("WORLD_SIZE"),
-	                                      .local_rank = getenv("LOCAL_RANK"),
-	                                      .master_addr = getenv("MASTER_ADDR"),
-	                                      .master_port = getenv("MASTER_PORT"),
-	                                      .agent_store =
-	                                              getenv("TORCHELASTIC_USE_AGENT_STORE")};
-	struct fr_boot_env env;
+	static const char *const empty[] = {NULL};
+	struct fr_launcher_says says;
 
 	ferrule_status_t status = fr_settings_load();
 	if (status != FERRULE_OK)
 		return status;
-	if (!text.rank && !text.world_size)
-		return fr_boot_has_pmix() ? fr_boot_open_pmix(deadline_ns, out)
-		                          : fr_boot_open_alone(out);
-	status = fr_boot_env_parse(&text, (int)fr_settings()->store_port, &env);
+	status = fr_boot_launcher_read(environ ? (const char *const *)environ : empty,
+	                               (int)fr_settings()->store_port, &says);
 	if (status != FERRULE_OK)
 		return status;
-	if (env.n_ranks == 1)
+	if (says.warning[0])
+		fr_log(FR_LOG_WARNING, "%s", says.warning);
+	switch (says.meeting) {
+	case FR_MEET_BY_PMIX:
+		return fr_boot_open_pmix(deadline_ns, out);
+	case FR_MEET_BY_PMI:
+		return fr_boot_open_pmi(deadline_ns, out);
+	case FR_MEET_AT_HOST:
+		return open_place(&says.env, deadline_ns, out);
+	default:
 		return fr_boot_open_alone(out);
-	return open_place(&env, deadline_ns, out);
+	}
 }

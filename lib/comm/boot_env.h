@@ -9,6 +9,7 @@
 
 /* The variables as they are; NULL where one is not set. */
 struct fr_boot_env_text {
+	const char *rank_name, *world_size_name; /* NULL: RANK and WORLD_SIZE */
 	const char *rank, *world_size, *local_rank;
 	const char *master_addr, *master_port;
 	const char *agent_store; /* TORCHELASTIC_USE_AGENT_STORE */

@@ -257,7 +257,7 @@ enum fr_net_end fr_net_send(int fd, const void *buf, size_t bytes, uint64_t dead
 	const char *from = buf;
 
 	while (bytes > 0) {
-		const ssize_t n = send(fd, from, bytes, MSG_NOSIGNAL);
+		const ssize_t n = send(fd, from, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n > 0) {
 			from += n;
 			bytes -= (size_t)n;
@@ -279,7 +279,7 @@ enum fr_net_end fr_net_recv(int fd, void *buf, size_t bytes, uint64_t deadline_n
 	char *to = buf;
 
 	while (bytes > 0) {
-		const ssize_t n = recv(fd, to, bytes, 0);
+		const ssize_t n = recv(fd, to, bytes, MSG_DONTWAIT);
 		if (n > 0) {
 			to += n;
 			bytes -= (size_t)n;

@@ -51,7 +51,8 @@ enum fr_net_end {
 	FR_NET_LATE,  /* the deadline has passed */
 	FR_NET_ERROR, /* anything else; see errno */
 };
-/* fr_net_send, fr_net_recv - moves exactly `bytes`. */
+/* fr_net_send, fr_net_recv - moves exactly `bytes`; sockets that block are kept to the deadline
+ * too. */
 enum fr_net_end fr_net_send(int fd, const void *buf, size_t bytes, uint64_t deadline_ns);
 enum fr_net_end fr_net_recv(int fd, void *buf, size_t bytes, uint64_t deadline_ns);
 

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,11 +45,6 @@ struct pmix {
 	__typeof__(PMIx_Error_string) *error_string;
 	pmix_proc_t self;
 };
-
-bool fr_boot_has_pmix(void)
-{
-	return getenv("PMIX_NAMESPACE") && getenv("PMIX_RANK");
-}
 
 /* ---- the library ---- */
 

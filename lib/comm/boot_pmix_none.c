@@ -3,14 +3,7 @@
 
 #include "lib/comm/boot_open.h"
 
-#include <stdlib.h>
-
 #include "lib/base/error.h"
-
-bool fr_boot_has_pmix(void)
-{
-	return getenv("PMIX_NAMESPACE") && getenv("PMIX_RANK");
-}
 
 ferrule_status_t fr_boot_open_pmix(uint64_t deadline_ns, struct fr_boot **out)
 {

@@ -61,6 +61,27 @@ static void test_one_rank_needs_no_master(void)
 	CU_ASSERT_STRING_EQUAL(env.host, "");
 }
 
+static void test_addresses_may_have_brackets_and_a_scope(void)
+{
+	static const struct {
+		const char *text, *host;
+	} rows[] = {{"::1", "::1"},
+	            {"[::1]", "::1"},
+	            {"[fd00:1::2]", "fd00:1::2"},
+	            {"::ffff:10.0.0.1", "::ffff:10.0.0.1"},
+	            {"10.0.0.1", "10.0.0.1"},
+	            {"fe80::1%lo", "fe80::1%lo"},
+	            {"[fe80::1%lo]", "fe80::1%lo"}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fr_boot_env_text text = good_text();
+		struct fr_boot_env env = {.host = ""};
+		text.master_addr = rows[i].text;
+		CU_ASSERT_EQUAL(fr_boot_env_parse(&text, 0, &env), FERRULE_OK);
+		CU_ASSERT_STRING_EQUAL(env.host, rows[i].host);
+	}
+}
+
 static void expect_error(struct fr_boot_env_text text, const char *error)
 {
 	struct fr_boot_env env = {.rank = -7};
@@ -92,6 +113,18 @@ static void test_bad_values_are_named_with_what_is_allowed(void)
 		{MEMBER(master_addr), NULL, "MASTER_ADDR is not set"},
 		{MEMBER(master_addr), "", "MASTER_ADDR is not set"},
 		{MEMBER(master_addr), "two words", "MASTER_ADDR=two words is not allowed"},
+		{MEMBER(master_addr), "node0:29500", "host alone; the port goes into MASTER_PORT"},
+		{MEMBER(master_addr), "10.0.0.1:29500",
+	         "host alone; the port goes into MASTER_PORT"},
+		{MEMBER(master_addr), "[::1]:29500", "host alone; the port goes into MASTER_PORT"},
+		{MEMBER(master_addr), "tcp://node0", "MASTER_ADDR=tcp://node0 is not allowed"},
+		{MEMBER(master_addr), "[node0]", "brackets are for IPv6 addresses"},
+		{MEMBER(master_addr), "[10.0.0.1]", "brackets are for IPv6 addresses"},
+		{MEMBER(master_addr), "[::1", "it is no IPv6 address"},
+		{MEMBER(master_addr), "[]", "MASTER_ADDR=[] is not allowed"},
+		{MEMBER(master_addr), "fd00::1::2", "it is no IPv6 address"},
+		{MEMBER(master_addr), "[fe80::1%nosuch0]",
+	         "after % an interface that this host has"},
 		{MEMBER(master_port), "0", "MASTER_PORT=0 is not allowed; allowed: 1 to 65535"},
 		{MEMBER(master_port), "http", "MASTER_PORT=http is not allowed"},
 		{MEMBER(master_port), NULL, "MASTER_PORT is not set"},
@@ -127,6 +160,8 @@ int main(void)
 		{"the port moves aside for torchrun's agent",
 	         test_the_port_moves_aside_for_torchruns_agent},
 		{"one rank needs no master", test_one_rank_needs_no_master},
+		{"addresses may have brackets and a scope",
+	         test_addresses_may_have_brackets_and_a_scope},
 		{"bad values are named with what is allowed",
 	         test_bad_values_are_named_with_what_is_allowed},
 		{"a host name of any length is safe", test_a_host_name_of_any_length_is_safe},

@@ -8,6 +8,7 @@
 
 #include "lib/base/settings.h"
 #include "lib/comm/boot_env.h"
+#include "lib/comm/boot_launcher.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -47,6 +48,19 @@ static void check_launcher(const char *const *lines, int n)
 	require(env.n_ranks == 1 || (env.port > 0 && env.host[0]));
 }
 
+/* The lines as an environment of some launcher. */
+static void check_launchers(const char *const *lines)
+{
+	struct fr_launcher_says says;
+
+	if (fr_boot_launcher_read(lines, 0, &says) != FERRULE_OK)
+		return;
+	if (says.meeting != FR_MEET_AT_HOST)
+		return;
+	require(says.env.rank >= 0 && says.env.rank < says.env.n_ranks && says.env.n_ranks > 1);
+	require(says.env.port > 0 && says.env.host[0]);
+}
+
 /* The input is lines: each is one assignment, or one of the launcher's values. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
@@ -68,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	lines[n] = NULL;
 	check_settings(lines);
 	check_launcher(lines, n);
+	check_launchers(lines);
 	for (int i = 0; i < n; i++)
 		if (strlen(lines[i]) < 64)
 			fr_settings_nearest(lines[i]);
