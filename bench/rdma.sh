@@ -125,7 +125,10 @@ ferrule=$build/ferrule
 # on_device COMMAND... - perftest needs the stand-in loaded over libibverbs.
 on_device() {
 	case $1 in
-	ib_*) [ -z "$standin" ] || set -- env LD_PRELOAD="$FERRULE_VERBS_LIBRARY" "$@" ;;
+	ib_*)
+		[ -z "$standin" ] || set -- env STANDIN_LIBRARY="$FERRULE_VERBS_LIBRARY" \
+			sh "$top/tests/support/standin/run-on-standin.sh" "$@"
+		;;
 	esac
 	timeout -k 5 60 "$@"
 }

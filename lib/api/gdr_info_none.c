@@ -12,6 +12,6 @@ bool ferrule_gdr_at(int i, struct ferrule_gdr_info *out)
 		return false;
 	memset(out, 0, sizeof(*out));
 	snprintf(out->reason, sizeof(out->reason),
-	         "this Ferrule was built without libibverbs, so no card writes to a GPU");
+	         "this Ferrule was built without verbs, so no card writes to a GPU");
 	return false;
 }

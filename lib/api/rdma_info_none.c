@@ -11,6 +11,6 @@ bool ferrule_rdma_port_at(int i, struct ferrule_rdma_port *out)
 	if (!out || i < 0)
 		return false;
 	memset(out, 0, sizeof(*out));
-	snprintf(out->why, sizeof(out->why), "this Ferrule was built without libibverbs");
+	snprintf(out->why, sizeof(out->why), "this Ferrule was built without verbs");
 	return false;
 }

@@ -2,15 +2,6 @@
 # The values of the CUDA driver that lib/mem/gpu.h writes down are those of NVIDIA's
 # header, where there is one.  (Ferrule is built without it.)
 
-for dir in "$CUDA_HOME/include" "$(dirname "$(command -v nvcc || echo /none/x)")/../include" \
-	/usr/local/cuda/include; do
-	[ -f "$dir/cuda.h" ] && break
-done
-if [ ! -f "$dir/cuda.h" ]; then
-	echo "skip  values of the CUDA driver: no cuda.h here (CUDA_HOME, beside nvcc, /usr/local/cuda)"
-	echo "cuda_values: 0 passed, 0 failed, 1 skipped"
-	exit 77
-fi
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 
@@ -43,13 +34,24 @@ FR_CUDA_FLUSH_OPTION_HOST CU_FLUSH_GPU_DIRECT_RDMA_WRITES_OPTION_HOST
 FR_CUDA_FLUSH_TARGET_CURRENT CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TARGET_CURRENT_CTX
 FR_CUDA_FLUSH_TO_OWNER CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TO_OWNER
 END
+n=$(wc -l <"$work/pairs")
+
+for dir in "$CUDA_HOME/include" "$(dirname "$(command -v nvcc || echo /none/x)")/../include" \
+	/usr/local/cuda/include; do
+	[ -f "$dir/cuda.h" ] && break
+done
+if [ ! -f "$dir/cuda.h" ]; then
+	echo "skip  $n values: no cuda.h here (CUDA_HOME, beside nvcc, /usr/local/cuda)"
+	echo "cuda_values: 0 passed, 0 failed, $n skipped"
+	exit 77
+fi
+
 {
 	echo '#include <cuda.h>'
 	echo '#include "lib/mem/gpu.h"'
 	sed 's/\(.*\) \(.*\)/_Static_assert((int)\1 == (int)\2, "\1");/' "$work/pairs"
 } >"$work/values.c"
 
-n=$(wc -l <"$work/pairs")
 # shellcheck disable=SC2086
 if ${CC:-cc} -std=c11 $CPPFLAGS -I"$srcdir" -I"$srcdir/include" -I"$dir" -fsyntax-only \
 	"$work/values.c" 2>"$work/err"; then

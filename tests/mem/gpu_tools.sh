@@ -5,11 +5,7 @@
 
 # A setting or a driver of the tester's own would change what is seen.
 unset FERRULE_GDR FERRULE_IB_HCA STANDIN_CUDA_DMABUF STANDIN_DMABUF
-if [ ! -f tests/support/standin/libstandin.so ] || [ ! -f tests/mem/cuda/libcuda.so.1 ]; then
-	echo "skip  GPU memory over RDMA: built without verbs, so there is no stand-in device"
-	echo "gpu_tools: 0 passed, 0 failed, 1 skipped"
-	exit 77
-fi
+use_standin
 
 # $on_gpu COMMAND...: with both stand-ins.
 cat >"$work/on_gpu" <<END

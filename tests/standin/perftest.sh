@@ -2,22 +2,13 @@
 # Unmodified perftest programs run on the stand-in device and print sane rows.
 # usage: perftest.sh      in the build directory; srcdir names the source's
 
-here=${srcdir:-.}/tests/support/standin
-if ! command -v ib_write_bw >/dev/null; then
-	echo "skip  perftest on the stand-in device (perftest is not installed; Debian: apt install perftest)"
-	exit 77
-fi
-if [ ! -f tests/support/standin/libstandin.so ] && [ -z "$STANDIN_LIBRARY" ]; then
-	echo "skip  perftest on the stand-in device (it is not built: make standin)"
-	exit 77
-fi
+. "$srcdir/tests/tools/tools_lib.sh"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+here=$srcdir/tests/support/standin
+use_standin
+command -v ib_write_bw >/dev/null || lacking="perftest is not installed (Debian: perftest)"
 STANDIN_NAMESPACE=perftest-$$
 export STANDIN_NAMESPACE
-passed=0
-failed=0
 
 # listens PORT - a process of this host listens there; perftest says nothing when it does.
 listens() {
@@ -52,6 +43,10 @@ try() {
 	least=$2
 	most=$3
 	shift 3
+	if [ -n "$lacking" ]; then
+		skip "$*" "$lacking"
+		return
+	fi
 	# Another program may have the port: one more attempt, with another.
 	base=$((20000 + $$ % 10000 + passed + failed))
 	if { pair $base "$@" || pair $((base + 10000)) "$@"; } &&
@@ -79,5 +74,4 @@ try 3 0 1000 ib_send_lat -s 4096 -e -n 500
 try 3 0 1000 ib_read_lat -s 4096 -n 1000
 try 3 0 1000 ib_atomic_lat -n 1000
 
-echo "perftest: $passed passed, $failed failed, 0 skipped"
-[ $failed -eq 0 ]
+finish perftest

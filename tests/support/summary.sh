@@ -24,8 +24,8 @@ find tests -name '*.trs' | sort | while read -r trs; do
 done | awk -v raw="$2" '
 # Details follow their test; print its name once, before the first of them.
 /^@ / {
+	tell_more()
 	name = $2
-	named = 0
 	if ($4 == "none") {
 		passed += $3 == "PASS"; skipped += $3 == "SKIP"
 		failed += $3 != "PASS" && $3 != "SKIP"
@@ -39,12 +39,34 @@ done | awk -v raw="$2" '
 	}
 	next
 }
-raw == "" {
-	if (!named) print name ":"
-	named = 1
-	print "  " substr($0, 3)
+raw != "" { next }
+# Cases that were skipped for one reason are told together.
+/^\| skip  / && match($0, /: /) {
+	reason = substr($0, RSTART)
+	case_name = substr($0, 3, RSTART - 3)
+	if (reason == last_reason && named == name) {
+		n_more++
+		next
+	}
+	tell_more()
+	last_reason = reason
+	say(case_name reason)
+	next
+}
+{ say(substr($0, 3)) }
+function tell_more() {
+	if (n_more > 0) printf "        and %d more for the same reason\n", n_more
+	n_more = 0
+	last_reason = ""
+}
+function say(text) {
+	if (text !~ /^skip  /) tell_more()
+	if (named != name) print name ":"
+	named = name
+	print "  " text
 }
 END {
+	tell_more()
 	if (raw == "") printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
 	else printf "%d %d %d\n", passed, failed, skipped
 	exit failed > 0 || passed + skipped == 0

@@ -20,6 +20,7 @@ static struct {
 	const char *suite;
 	int n_passed, n_failed, n_skipped;
 	char skip_reason[200]; /* of the running case; "" while it is not skipped */
+	char lacking[200];     /* why none of the cases can be tried; "" when they can */
 	struct timespec began;
 	pid_t pid;      /* forked ranks inherit everything here, but must not report */
 	char late[200]; /* what to say when the running case is late */
@@ -32,6 +33,21 @@ void t_skip(const char *reason, ...)
 	va_start(args, reason);
 	vsnprintf(run.skip_reason, sizeof run.skip_reason, reason, args);
 	va_end(args);
+}
+
+void t_lacking(const char *reason, ...)
+{
+	va_list args;
+
+	va_start(args, reason);
+	vsnprintf(run.lacking, sizeof run.lacking, reason, args);
+	va_end(args);
+}
+
+/* Stands for each case of a program that lacks something. */
+static void skip_case(void)
+{
+	t_skip("%s", run.lacking);
 }
 
 unsigned t_failures(void)
@@ -101,33 +117,35 @@ static void on_case_done(CU_pTest test, CU_pSuite suite, CU_pFailureRecord failu
 	fflush(stdout);
 }
 
-static void tell_names(const char *only, const struct t_case *cases)
+static void print_names(const char *before, const struct t_case *cases)
 {
-	printf("FAIL  no case's name contains T_CASE=%s; the cases are:\n", only);
 	for (; cases->name != NULL; cases++)
-		printf("      %s\n", cases->name);
+		printf("%s%s\n", before, cases->name);
 }
 
 /* False, and said, when nothing is left to run or CUnit refuses. */
 static CU_BOOL register_cases(const struct t_case *cases)
 {
 	const char *only = getenv("T_CASE");
+	const int is_lacking = run.lacking[0] != '\0';
 	CU_pSuite suite = CU_add_suite(run.suite, NULL, NULL);
 	int n_cases = 0;
 
 	for (const struct t_case *c = cases; suite != NULL && c->name != NULL; c++) {
 		if (only != NULL && strstr(c->name, only) == NULL)
 			continue;
-		if (CU_add_test(suite, c->name, c->function) == NULL) {
+		if (CU_add_test(suite, c->name, is_lacking ? skip_case : c->function) == NULL) {
 			printf("FAIL  %s: %s\n", c->name, CU_get_error_msg());
 			return CU_FALSE;
 		}
 		n_cases++;
 	}
-	if (suite == NULL)
+	if (suite == NULL) {
 		printf("FAIL  no suite could be made: %s\n", CU_get_error_msg());
-	else if (n_cases == 0 && only != NULL)
-		tell_names(only, cases);
+	} else if (n_cases == 0 && only != NULL) {
+		printf("FAIL  no case's name contains T_CASE=%s; the cases are:\n", only);
+		print_names("      ", cases);
+	}
 	return n_cases > 0;
 }
 
@@ -150,6 +168,10 @@ static CU_BOOL run_cases(const struct t_case *cases)
 
 int t_main(const char *suite, const struct t_case *cases)
 {
+	if (getenv("T_LIST") != NULL) {
+		print_names("case  ", cases);
+		return 0;
+	}
 	run.suite = suite;
 	run.pid = getpid();
 	signal(SIGALRM, on_alarm);

@@ -29,6 +29,7 @@ struct t_case {
  * "suite: N passed, N failed, N skipped".  A case that lasts longer than T_CASE_SECONDS
  * (environment, default 120) ends the program as a failure that names it.  Arguments are
  * not needed: T_CASE (environment) runs only the cases whose name contains it.
+ * With T_LIST set the names are printed and nothing is run.
  *
  * Returns what main should: 0, 1 when a case failed, 77 when every case was skipped.
  */
@@ -39,6 +40,12 @@ int t_main(const char *suite, const struct t_case *cases);
  * the case afterwards.  A failed assertion still counts as a failure.
  */
 void t_skip(const char *reason, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * t_lacking - before t_main(): none of this program's cases can be tried here, and each is counted
+ * as skipped for that reason.
+ */
+void t_lacking(const char *reason, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * t_failures - assertions that have failed so far in this process.  A forked rank returns

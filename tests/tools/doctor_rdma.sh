@@ -2,12 +2,7 @@
 # `ferrule doctor` about RDMA, on the stand-in device: ports, and every pair of ranks.
 . "$srcdir/tests/tools/tools_lib.sh"
 
-standin=$PWD/tests/support/standin/libstandin.so
-control=$PWD/tests/support/standin/standin-ctl
-if [ ! -f "$standin" ] || [ ! -x "$control" ]; then
-	echo "doctor_rdma: skipped: $standin is not built"
-	exit 77
-fi
+use_standin
 FERRULE_VERBS_LIBRARY=$standin
 STANDIN_NAMESPACE=doctor-$$
 export FERRULE_VERBS_LIBRARY STANDIN_NAMESPACE
@@ -21,6 +16,10 @@ chmod +x "$work/on_host"
 
 # hold FAULT...: sets what standin-ctl knows; it lasts until release.
 hold() {
+	if [ -n "$lacking" ]; then
+		check "set: $*"
+		return
+	fi
 	"$control" hold 60 &
 	holder=$!
 	tries=0
@@ -31,6 +30,7 @@ hold() {
 	check "set: $*" "$control" "$@"
 }
 release() {
+	[ -z "$lacking" ] || return
 	kill "$holder"
 	wait "$holder" 2>/dev/null
 }
@@ -39,8 +39,9 @@ release() {
 check "a port" gives 0 env -u MASTER_ADDR ./ferrule doctor
 check "... with all that matters" grep -q '^ok    rdma port     standin0 port 1: active, RoCE, '\
 '100 Gb/s, MTU 4096, .*GIDs: 10.77.0.1 (v2, index 1), fe80' "$work/out"
-check "... and memory that it locks" grep -q '^ok    memlock .*RDMA locks 2.0 MiB for each peer' \
-	"$work/out"
+# How much of it a user may lock is this machine's affair.
+check "... and memory that it locks" grep -qE \
+	'^(ok  |warn)  memlock .*RDMA locks 2.0 MiB for each peer' "$work/out"
 check "InfiniBand" gives 0 env -u MASTER_ADDR STANDIN_LINK=ib ./ferrule doctor --json
 check "... is JSON" is_json "$work/out"
 check "... has LIDs" grep -q '"rdma port", "verdict": "ok", "seen": "standin0 port 1: active, Infini' \

@@ -52,7 +52,9 @@ check "peers that cannot be" gives 1 ./ferrule doctor --peers nowhere.invalid:1,
 check "... fail with a reason" grep -q '^fail  peer .*nowhere.invalid does not resolve' "$work/out"
 check "... and what is allowed" grep -q "^fail  peer .*'portless' is not allowed" "$work/out"
 check "... and a fix" grep -q ' fix: ' "$work/out"
-check "too many ranks for the cores" gives 0 ./ferrule doctor -n 300
+# So many may be too many for other limits as well, and that a failure.
+check "too many ranks for the cores" sh -c \
+	"./ferrule doctor -n 300 >$work/out 2>$work/err; [ \$? -le 1 ]"
 check "... is a warning" grep -q '^warn  cores ' "$work/out"
 check "too few open files" sh -c \
 	"ulimit -n 64; ./ferrule doctor >$work/out 2>$work/err; [ \$? -eq 1 ]"

@@ -1,20 +1,19 @@
 /* The suite over UCX's sockets, which every machine has; UCX_TLS chooses others. */
 #include "config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/transport/transport.h"
+#include "tests/support/t_main.h"
 #include "tests/transport/conformance.h"
 
 int main(void)
 {
 	const struct t_subject subject = {.ops = fr_transport_find("ucx")};
 	char why[200];
-	if (!subject.ops->usable(why, sizeof(why))) {
-		printf("skipped: %s\n", why);
-		return 77;
-	}
+
+	if (!subject.ops->usable(why, sizeof(why)))
+		t_lacking("%s", why);
 	/* Device files, /dev/shm and ptrace differ from one container to the next; loopback does
 	 * not.  Ranks are forked, and each makes its own context, so this is set in time. */
 	setenv("UCX_TLS", "tcp,self", 0);

@@ -4,9 +4,8 @@
  */
 #include "config.h"
 
-#include <stdio.h>
-
 #include "lib/transport/transport.h"
+#include "tests/support/t_main.h"
 #include "tests/transport/conformance.h"
 
 int main(void)
@@ -14,9 +13,7 @@ int main(void)
 	const struct t_subject subject = {.ops = fr_transport_find("verbs")};
 	char why[200];
 
-	if (!subject.ops->usable(why, sizeof(why))) {
-		printf("skip: %s\n", why);
-		return 77;
-	}
+	if (!subject.ops->usable(why, sizeof(why)))
+		t_lacking("%s", why);
 	return t_conformance("transport/verbs", &subject);
 }

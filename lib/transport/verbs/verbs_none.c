@@ -7,7 +7,7 @@
 
 static bool none_usable(char *why, size_t why_bytes)
 {
-	snprintf(why, why_bytes, "this build has no libibverbs (configure found no headers)");
+	snprintf(why, why_bytes, "this Ferrule was built without verbs");
 	return false;
 }
 
