@@ -214,9 +214,12 @@ struct ferrule_checkpoint {
 	int n_ranks;                   /* set by load: ranks of the run that saved it */
 };
 /*
- * ferrule_checkpoint_save - collective; rank 0 writes PATH.tmp-<pid>, syncs it and renames it
- * to PATH, so that PATH is always a whole checkpoint, old or new.  All ranks return the same
- * verdict; rank 0 has the text of what failed.
+ * ferrule_checkpoint_save - collective; rank 0 writes and syncs a file beside PATH and renames it
+ * to PATH, so that PATH is always a whole checkpoint, old or new, also when the disk is full.
+ *
+ * Symbolic links are followed to the file that they lead to.  A file that is replaced hands its
+ * permissions on, and its owner where that is allowed.  What is no regular file (a pipe, a device)
+ * and what is write-protected is refused.  All ranks return the same verdict and text.
  */
 ferrule_status_t ferrule_checkpoint_save(ferrule_comm_t comm, const char *path,
                                          const struct ferrule_checkpoint *c);
