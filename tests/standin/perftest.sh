@@ -3,6 +3,7 @@
 # usage: perftest.sh      in the build directory; srcdir names the source's
 
 . "$srcdir/tests/tools/tools_lib.sh"
+use_ports "$0"
 
 here=$srcdir/tests/support/standin
 use_standin
@@ -47,9 +48,8 @@ try() {
 		skip "$*" "$lacking"
 		return
 	fi
-	# Another program may have the port: one more attempt, with another.
-	base=$((20000 + $$ % 10000 + passed + failed))
-	if { pair $base "$@" || pair $((base + 10000)) "$@"; } &&
+	next_port
+	if pair "$port" "$@" &&
 		awk -v c="$column" -v least="$least" -v most="$most" \
 			'{ ok = $c > least && $c < most } END { exit !ok }' "$work/row"; then
 		passed=$((passed + 1))

@@ -2,9 +2,7 @@
 
 #include "tests/support/t_spawn.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -13,46 +11,24 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/support/t_port.h"
+
 #define KEY_BYTES 32
+#define N_PORTS   2
 
 /* What all ranks of one spawn share. */
 struct job {
 	int n_ranks;
-	int port_fd; /* holds the port: bound, never listening */
+	int port_fds[N_PORTS]; /* hold the port and the one above it, where a store would be */
 	int port;
 	int alive[2]; /* every child holds the write end; end of file means all have ended */
 	char key[2 * KEY_BYTES + 1];
 	pid_t *pids;
 };
-
-/*
- * Two sockets with SO_REUSEADDR may share a port as long as at most one listens, and the
- * kernel gives a bound port to nobody who did not ask for it by number.
- */
-static int hold_free_port(struct job *job)
-{
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-	                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(addr);
-	const int one = 1;
-
-	job->port_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (job->port_fd < 0)
-		return -1;
-	if (setsockopt(job->port_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-	    bind(job->port_fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 ||
-	    getsockname(job->port_fd, (struct sockaddr *)&addr, &length) != 0) {
-		close(job->port_fd);
-		return -1;
-	}
-	job->port = ntohs(addr.sin_port);
-	return 0;
-}
 
 static void set_number(const char *name, int value)
 {
@@ -85,6 +61,12 @@ static void make_key(struct job *job)
 		snprintf(job->key + 2 * i, 3, "%02x", raw[i]);
 }
 
+static void close_ports(const struct job *job)
+{
+	for (int i = 0; i < N_PORTS; i++)
+		close(job->port_fds[i]);
+}
+
 static int start(struct job *job, int (*fn)(int, int, void *), void *arg)
 {
 	const pid_t parent = getpid();
@@ -101,7 +83,7 @@ static int start(struct job *job, int (*fn)(int, int, void *), void *arg)
 		if (getppid() != parent)
 			_exit(1);
 		close(job->alive[0]);
-		close(job->port_fd);
+		close_ports(job);
 		set_environment(job, rank);
 		exit(fn(rank, job->n_ranks, arg));
 	}
@@ -176,10 +158,11 @@ int t_spawn(int n_ranks, double deadline_s, int (*fn)(int rank, int n_ranks, voi
 		return -1;
 	make_key(&job);
 	int result = -1;
-	if (hold_free_port(&job) == 0) {
+	job.port = t_port_hold(N_PORTS, job.port_fds);
+	if (job.port > 0) {
 		if (pipe2(job.alive, O_CLOEXEC) == 0)
 			result = run_job(&job, deadline_s, fn, arg, exit_codes);
-		close(job.port_fd);
+		close_ports(&job);
 	}
 	free(job.pids);
 	return result;

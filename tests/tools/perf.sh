@@ -1,14 +1,10 @@
 #!/bin/sh
 # `ferrule bw` and `ferrule lat`: over transports, and over the stand-in device as perftest would.
 . "$srcdir/tests/tools/tools_lib.sh"
+use_ports "$0"
 
 # Settings of the tester's own are for other devices.
 unset FERRULE_IB_HCA FERRULE_IB_GID_INDEX
-# Below those that the kernel gives to clients.
-port=$((10000 + $$ % 20000))
-next_port() {
-	port=$((port + 1))
-}
 
 # rows: the lines of figures in the last output.
 rows() {

@@ -92,6 +92,22 @@ use_standin() {
 		lacking="this build has no stand-in device (built without verbs)"
 }
 
+# use_ports SCRIPT: runs the script again while ports are held for it that nobody else gets;
+# next_port: the next of them is $port.
+use_ports() {
+	if [ -z "${T_PORTS:-}" ]; then
+		tests/support/with_ports 50 sh "$1"
+		exit
+	fi
+	next_ports=$T_PORTS
+}
+next_port() {
+	# All of them have been used when the last one has.
+	[ -n "${next_ports# }" ] || next_ports=$T_PORTS
+	port=${next_ports%% *}
+	next_ports=${next_ports#* }
+}
+
 # finish SUITE: the last line, and the exit status.
 finish() {
 	echo "$1: $passed passed, $failed failed, $skipped skipped"
