@@ -1,15 +1,12 @@
 #include "tools/bench_plot.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "tools/program_path.h"
+#include "tools/gnuplot.h"
 
 #define LABEL_BYTES 64
 
@@ -33,20 +30,12 @@ static bool ends_with(const char *text, const char *end)
 
 bool fr_plot_check(const char *file, char *why, size_t n)
 {
-	char path[4096];
-
 	if (!ends_with(file, ".svg") && !ends_with(file, ".png")) {
 		snprintf(why, n, "'%s' is not allowed; allowed: a name that ends in .svg or .png",
 		         file);
 		return false;
 	}
-	if (!fr_program_find("gnuplot", path, sizeof(path))) {
-		snprintf(why, n,
-		         "needs the program gnuplot, which is not in PATH "
-		         "(Debian: apt install gnuplot-nox)");
-		return false;
-	}
-	return true;
+	return fr_gnuplot_is_there(why, n);
 }
 
 struct fr_plot *fr_plot_create(void)
@@ -89,18 +78,6 @@ bool fr_plot_add(struct fr_plot *p, const char *label, bool is_in_place, double 
 	point->bytes = bytes;
 	point->gbps = gbps;
 	return true;
-}
-
-/* In gnuplot's single quotes only the quote itself is special. */
-static void write_quoted(FILE *out, const char *text)
-{
-	fputc('\'', out);
-	for (; *text; text++) {
-		if (*text == '\'')
-			fputc('\'', out);
-		fputc(*text, out);
-	}
-	fputc('\'', out);
 }
 
 static bool is_same_curve(const struct point *a, const struct point *b)
@@ -150,12 +127,10 @@ static void write_head(const struct fr_plot *p, FILE *out, const char *title, co
 		      "set terminal pngcairo size 1100,600 noenhanced\n"
 		      "} else {\nset terminal png size 1100,600 noenhanced\n}\n",
 		      out);
-	fputs("set output ", out);
-	write_quoted(out, file);
-	fputs("\nset title ", out);
-	write_quoted(out, title);
+	fputs("set title ", out);
+	fr_gnuplot_quote(out, title);
 	fputs("\nset xlabel 'size (bytes)'\nset ylabel ", out);
-	write_quoted(out, p->axis);
+	fr_gnuplot_quote(out, p->axis);
 	fputs("\nset logscale x 2\n"
 	      "set logscale y 10\n"
 	      "set format x '%.0b%B'\n"
@@ -180,34 +155,13 @@ static void write_script(const struct fr_plot *p, const char *title, const char 
 		        "%s'-' using 1:2 with linespoints linewidth 2 linecolor %d dashtype %d "
 		        "pointtype %d title ",
 		        i ? ", " : "", colour_of(p, i), is_in_place ? 2 : 1, colour_of(p, i));
-		write_quoted(out, title_text);
+		fr_gnuplot_quote(out, title_text);
 	}
 	fputc('\n', out);
 	for (size_t i = 0; i < p->n; i++) {
 		if (begins_curve(p, i))
 			write_curve(p, &p->points[i], out);
 	}
-}
-
-/* Runs gnuplot with `script` as its input; its own messages go to stderr. */
-static bool run_gnuplot(int script, char *why, size_t n)
-{
-	const pid_t pid = fork();
-	if (pid == 0) {
-		dup2(script, STDIN_FILENO);
-		execlp("gnuplot", "gnuplot", "-", (char *)NULL);
-		_exit(127);
-	}
-	int status;
-	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
-		snprintf(why, n, "cannot run gnuplot: %s", strerror(errno));
-		return false;
-	}
-	if (status == 0)
-		return true;
-	snprintf(why, n, "gnuplot failed with status %d",
-	         WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-	return false;
 }
 
 bool fr_plot_write(const struct fr_plot *p, const char *title, const char *file, char *why,
@@ -223,15 +177,7 @@ bool fr_plot_write(const struct fr_plot *p, const char *title, const char *file,
 		return false;
 	}
 	write_script(p, title, file, script);
-	bool is_drawn = fflush(script) == 0 && lseek(fileno(script), 0, SEEK_SET) == 0;
-	if (is_drawn)
-		is_drawn = run_gnuplot(fileno(script), why, n);
-	else
-		snprintf(why, n, "cannot write a temporary file: %s", strerror(errno));
+	const bool is_drawn = fr_gnuplot_draw(script, file, why, n);
 	fclose(script);
-	if (is_drawn && access(file, R_OK) != 0) {
-		snprintf(why, n, "gnuplot did not write '%s'", file);
-		is_drawn = false;
-	}
 	return is_drawn;
 }

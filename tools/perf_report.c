@@ -1,10 +1,10 @@
 #include "tools/perf_tool.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/json.h"
+#include "tools/out_file.h"
 #include "tools/stream.h"
 
 #define LINE \
@@ -234,17 +234,12 @@ void fr_perf_report_row(struct fr_perf_report *r, const struct ferrule_perf_resu
 
 static bool write_file(const struct fr_perf_report *r, const char *path, char *why, size_t n)
 {
-	FILE *const f = fopen(path, "we");
-	bool is_written = f != NULL;
+	char reason[256];
 
-	if (f)
-		is_written = fwrite(r->text, 1, r->text_bytes, f) == r->text_bytes;
-	if (f && fclose(f) != 0)
-		is_written = false;
-	if (!is_written)
-		snprintf(why, n, "option --out_json_file: cannot write '%s': %s", path,
-		         strerror(errno));
-	return is_written;
+	if (fr_out_put(path, r->text, r->text_bytes, reason, sizeof(reason)))
+		return true;
+	snprintf(why, n, "option --out_json_file: %s", reason);
+	return false;
 }
 
 bool fr_perf_report_finish(struct fr_perf_report *r, char *why, size_t n)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,8 @@
 /* A small gzip file may claim to be endless; stop where no data set of this tool goes. */
 #define MAX_BYTES  ((size_t)8 << 30)
 #define READ_BYTES ((size_t)1 << 20)
+/* How long the first byte of a pipe may take. */
+#define WRITER_MS 30000
 
 struct contents {
 	unsigned char *bytes;
@@ -55,11 +58,34 @@ static bool read_stream(const char *path, gzFile file, struct contents *c,
 	}
 }
 
+/* A pipe that nobody has written to for long is a mistake; -1 with errno otherwise. */
+static int open_data(const char *path)
+{
+	struct stat st;
+	/* Else opening a pipe would wait for a writer for ever. */
+	const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	fcntl(fd, F_SETFL, O_RDONLY);
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+
+	if (!fstat(fd, &st) && S_ISFIFO(st.st_mode) && poll(&wait, 1, WRITER_MS) == 0) {
+		close(fd);
+		errno = ETIMEDOUT;
+		return -1;
+	}
+	return fd;
+}
+
 static bool read_contents(const char *path, struct contents *c, struct fr_train_error *error)
 {
 	struct stat st;
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const int fd = open_data(path);
 
+	if (fd < 0 && errno == ETIMEDOUT)
+		return fr_train_fail(error, "%s: nobody has written to this pipe for %d seconds",
+		                     path, WRITER_MS / 1000);
 	if (fd < 0)
 		return fr_train_fail(error, "%s: %s", path, strerror(errno));
 	if (!fstat(fd, &st) && S_ISDIR(st.st_mode)) {

@@ -6,15 +6,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <ferrule/info.h>
 
+#include "tools/gnuplot.h"
 #include "tools/json.h"
-#include "tools/program_path.h"
+#include "tools/out_file.h"
 #include "tools/stream.h"
 
 static const char csv_header[] = "step,epoch,loss,train_loss,test_loss,test_accuracy\n";
@@ -104,34 +104,44 @@ static bool keep_rows(FILE *csv, uint64_t last_step)
 	return keep > 0 || fputs(csv_header, csv) >= 0;
 }
 
+/* The file that a user named, and where the plot's curve comes from when that cannot be read. */
 static bool open_csv(struct fr_train_report *r, struct fr_train_error *error)
 {
 	const char *path = r->o->loss_csv;
+	char why[512];
 
-	if (!path && !r->o->plot)
+	if (path) {
+		r->csv = fr_out_open(path, r->o->resume != NULL, why, sizeof(why));
+		if (!r->csv)
+			return fr_train_fail(error, "--loss-csv: %s", why);
+	}
+	const bool is_file = r->csv && fr_out_is_file(r->csv);
+
+	if (is_file && !keep_rows(r->csv, r->facts.resumed_step))
+		return fr_train_fail(error, "--loss-csv: cannot go on with %s: %s", path,
+		                     strerror(errno));
+	if (r->csv && !is_file)
+		fputs(csv_header, r->csv);
+	if (!r->o->plot)
 		return true;
-	/* "a+" would write at the end whatever was cut off, "r+" must find a file. */
-	r->csv = path ? fopen(path, r->o->resume ? "r+" : "w+") : tmpfile();
-	if (!r->csv && path && r->o->resume && errno == ENOENT)
-		r->csv = fopen(path, "w+");
-	if (!r->csv || !keep_rows(r->csv, r->facts.resumed_step))
-		return fr_train_fail(error, "cannot write the loss curve to %s: %s",
-		                     path ? path : "a temporary file", strerror(errno));
+	r->curve = is_file ? r->csv : tmpfile();
+	if (!r->curve)
+		return fr_train_fail(error, "--plot: cannot make a temporary file: %s",
+		                     strerror(errno));
+	if (r->curve != r->csv)
+		fputs(csv_header, r->curve);
 	return true;
 }
 
 bool fr_train_report_open(struct fr_train_report *r, const struct fr_train_options *o,
                           const struct fr_train_facts *facts, struct fr_train_error *error)
 {
-	char gnuplot[4096];
+	char why[256];
 
 	*r = (struct fr_train_report){.o = o, .facts = *facts};
 	/* Better now than after hours of training. */
-	if (o->plot && !fr_program_find("gnuplot", gnuplot, sizeof(gnuplot)))
-		return fr_train_fail(error,
-		                     "--plot %s needs the program gnuplot, which is not in "
-		                     "PATH (Debian: apt install gnuplot-nox)",
-		                     o->plot);
+	if (o->plot && !fr_gnuplot_is_there(why, sizeof(why)))
+		return fr_train_fail(error, "--plot %s %s", o->plot, why);
 	if (!open_csv(r, error))
 		return false;
 	if (o->json)
@@ -143,9 +153,11 @@ bool fr_train_report_open(struct fr_train_report *r, const struct fr_train_optio
 
 void fr_train_report_close(struct fr_train_report *r)
 {
+	if (r->curve && r->curve != r->csv)
+		fclose(r->curve);
 	if (r->csv)
 		fclose(r->csv);
-	r->csv = NULL;
+	r->csv = r->curve = NULL;
 }
 
 /* What ends most lines. */
@@ -251,38 +263,37 @@ static void put_cell(FILE *csv, double x)
 		fprintf(csv, ",%.17g", x);
 }
 
+static void put_row(FILE *csv, const struct fr_train_figures *step,
+                    const struct fr_train_figures *epoch)
+{
+	fprintf(csv, "%" PRIu64 ",%" PRIu64, step->step, step->epoch);
+	put_cell(csv, step->loss);
+	put_cell(csv, epoch ? epoch->loss : NAN);
+	put_cell(csv, epoch ? epoch->test_loss : NAN);
+	put_cell(csv, epoch ? epoch->test_accuracy : NAN);
+	fputc('\n', csv);
+}
+
 void fr_train_report_row(struct fr_train_report *r, const struct fr_train_figures *step,
                          const struct fr_train_figures *epoch)
 {
-	if (!r->csv)
-		return;
-	fprintf(r->csv, "%" PRIu64 ",%" PRIu64, step->step, step->epoch);
-	put_cell(r->csv, step->loss);
-	put_cell(r->csv, epoch ? epoch->loss : NAN);
-	put_cell(r->csv, epoch ? epoch->test_loss : NAN);
-	put_cell(r->csv, epoch ? epoch->test_accuracy : NAN);
-	fputc('\n', r->csv);
+	if (r->csv)
+		put_row(r->csv, step, epoch);
+	if (r->curve && r->curve != r->csv)
+		put_row(r->curve, step, epoch);
 }
 
 bool fr_train_report_flush(struct fr_train_report *r, struct fr_train_error *error)
 {
-	if (r->csv && (fflush(r->csv) || ferror(r->csv)))
-		return fr_train_fail(error, "cannot write the loss curve to %s: %s",
-		                     r->o->loss_csv ? r->o->loss_csv : "a temporary file",
-		                     strerror(errno));
-	return true;
-}
+	char why[128];
 
-/* The file name between gnuplot's single quotes, in which a quote is written twice. */
-static void put_quoted(FILE *out, const char *text)
-{
-	fputc('\'', out);
-	for (; *text; text++) {
-		if (*text == '\'')
-			fputc('\'', out);
-		fputc(*text, out);
-	}
-	fputc('\'', out);
+	if (r->csv && !fr_out_flush(r->csv, why, sizeof(why)))
+		return fr_train_fail(error, "cannot write the loss curve to %s: %s", r->o->loss_csv,
+		                     why);
+	if (r->curve && !fr_out_flush(r->curve, why, sizeof(why)))
+		return fr_train_fail(error, "cannot write the loss curve to a temporary file: %s",
+		                     why);
+	return true;
 }
 
 static void write_script(const struct fr_train_report *r, FILE *out)
@@ -294,19 +305,17 @@ static void write_script(const struct fr_train_report *r, FILE *out)
 	size_t n;
 
 	fprintf(out, "$curve << END_OF_CURVE\n");
-	rewind(r->csv);
-	while ((n = fread(piece, 1, sizeof(piece), r->csv)) > 0)
+	rewind(r->curve);
+	while ((n = fread(piece, 1, sizeof(piece), r->curve)) > 0)
 		fwrite(piece, 1, n, out);
-	fprintf(out, "END_OF_CURVE\nset terminal %s size 900,600\nset output ",
-	        is_png ? "pngcairo" : "svg");
-	put_quoted(out, path);
 	fprintf(out,
-	        "\nset datafile separator ','\n"
+	        "END_OF_CURVE\nset terminal %s size 900,600\n"
+	        "set datafile separator ','\n"
 	        "set title '%s, %s, %d ranks, batch %zu'\n"
 	        "set xlabel 'step'\nset ylabel 'loss'\nset yrange [0:*]\n"
 	        "set grid\nset key outside bottom center horizontal\n",
-	        r->o->model, ferrule_optimizer_kind_name(r->o->optimizer.kind), r->facts.n_ranks,
-	        r->o->batch);
+	        is_png ? "pngcairo" : "svg", r->o->model,
+	        ferrule_optimizer_kind_name(r->o->optimizer.kind), r->facts.n_ranks, r->o->batch);
 	if (r->facts.n_test > 0)
 		fprintf(out, "set y2label 'test accuracy'\nset y2range [0:1]\nset y2tics\n"
 		             "set ytics nomirror\n");
@@ -322,22 +331,20 @@ static void write_script(const struct fr_train_report *r, FILE *out)
 
 bool fr_train_report_plot(struct fr_train_report *r, struct fr_train_error *error)
 {
+	char why[512];
+
 	if (!r->o->plot)
 		return true;
 	if (!fr_train_report_flush(r, error))
 		return false;
-	/* Where gnuplot is missing, writing to it must fail, not kill. */
-	struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+	FILE *const script = tmpfile();
 
-	sigaction(SIGPIPE, &ignore, &before);
-	FILE *gnuplot = popen("gnuplot", "w");
+	if (!script)
+		return fr_train_fail(error, "--plot: cannot make a temporary file: %s",
+		                     strerror(errno));
+	write_script(r, script);
+	const bool is_drawn = fr_gnuplot_draw(script, r->o->plot, why, sizeof(why));
 
-	if (gnuplot)
-		write_script(r, gnuplot);
-	const bool is_drawn = gnuplot && pclose(gnuplot) == 0;
-
-	sigaction(SIGPIPE, &before, NULL);
-	if (!is_drawn)
-		return fr_train_fail(error, "gnuplot could not draw %s", r->o->plot);
-	return true;
+	fclose(script);
+	return is_drawn || fr_train_fail(error, "--plot: %s", why);
 }

@@ -28,14 +28,15 @@ struct fr_train_figures {
 struct fr_train_report {
 	const struct fr_train_options *o;
 	struct fr_train_facts facts;
-	FILE *csv; /* NULL when neither a CSV file nor a plot is wanted */
+	FILE *csv;   /* --loss-csv: a file, or a pipe or device; NULL when not wanted */
+	FILE *curve; /* what --plot draws: csv itself, or a temporary file; NULL when not wanted */
 };
 
 /* fr_train_report_open - prints the start; opens the CSV file, and when resuming keeps its
  * rows up to the step where the run goes on. */
 bool fr_train_report_open(struct fr_train_report *r, const struct fr_train_options *o,
                           const struct fr_train_facts *facts, struct fr_train_error *error);
-/* fr_train_report_close - frees; the CSV file is flushed first. */
+/* fr_train_report_close - frees; what fr_train_report_flush() did not see may be lost. */
 void fr_train_report_close(struct fr_train_report *r);
 
 /* Lines on stdout. */
