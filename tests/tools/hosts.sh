@@ -10,8 +10,8 @@ export FERRULE_LOG
 here_and_there() {
 	cat >"$work/rank" <<-END
 	#!/bin/sh
-	[ "\$RANK" -lt 2 ] || exec $* ./ferrule bench -b 8 -e 4K -f 512 -n 2 -c 1 allreduce
-	exec ./ferrule bench -b 8 -e 4K -f 512 -n 2 -c 1 allreduce
+	[ "\$RANK" -lt 2 ] || exec $* ./ferrule bench -b 8 -e 256K -f 32768 -n 2 -c 1 allreduce
+	exec ./ferrule bench -b 8 -e 256K -f 32768 -n 2 -c 1 allreduce
 	END
 	chmod +x "$work/rank"
 	gives 0 ./ferrule run -n 4 "$work/rank" && prints 'Out of bounds values : 0 OK'
@@ -67,7 +67,7 @@ across() {
 	#!/bin/sh
 	export MASTER_ADDR=10.78.0.1 FERRULE_TRANSPORT=$1
 	[ "\$RANK" -lt 2 ] && net=$a || net=$b
-	exec ip netns exec \$net ./ferrule bench -b 8 -e 4K -f 512 -n 2 -c 1 allreduce
+	exec ip netns exec \$net ./ferrule bench -b 8 -e 256K -f 32768 -n 2 -c 1 allreduce
 	END
 	chmod +x "$work/rank"
 	gives 0 ./ferrule run -n 4 "$work/rank" && prints 'Out of bounds values : 0 OK'

@@ -87,6 +87,11 @@ static void test_receives_posted_ahead(void)
 	run(2, t_posted_receives);
 }
 
+static void test_a_window_of_part_of_an_element_grows(void)
+{
+	run(2, t_window_grows);
+}
+
 static void test_another_call_is_a_mismatch(void)
 {
 	run(2, t_call_differs);
@@ -183,6 +188,7 @@ static const struct t_case cases[] = {
 	{"random traffic among three", test_random_traffic_among_three},
 	{"reusable counts payload bytes", test_reusable_counts_payload_bytes},
 	{"receives posted ahead", test_receives_posted_ahead},
+	{"a window of part of an element grows", test_a_window_of_part_of_an_element_grows},
 	{"another call is a mismatch", test_another_call_is_a_mismatch},
 	{"another length is a mismatch", test_another_length_is_a_mismatch},
 	{"data of a peer that left is readable", test_data_of_a_peer_that_left_is_readable},

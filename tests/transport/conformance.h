@@ -17,7 +17,7 @@ int t_conformance(const char *suite, const struct t_subject *subject);
 /* conformance_data.c: bytes arrive, whole and in order, however they are moved. */
 t_rank_fn t_exchange_both_ways, t_many_small_messages, t_sender_runs_ahead, t_huge_message,
 	t_all_small_sizes, t_piece_mixes, t_full_duplex_bulk, t_interleaved_peers,
-	t_reusable_counts_bytes, t_posted_receives, t_random_traffic;
+	t_reusable_counts_bytes, t_posted_receives, t_window_grows, t_random_traffic;
 
 /* conformance_fault.c: what is not as it should be is said so, soon. */
 t_rank_fn t_call_differs, t_length_differs, t_left_with_data_unread, t_left_while_awaited,

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
+
 #define OPEN_S 10
 #define PUMP_S 30
 
@@ -354,5 +356,88 @@ int t_posted_receives(struct t_rank *r)
 	T_CHECK(t_rank_barrier(r));
 	for (int i = 0; i < N; i++)
 		free(moves[i].memory);
+	return 0;
+}
+
+#define GROWS_BYTES 1000
+/* No part of an element, as pieces of a stream may be. */
+#define GROWS_FIRST 251
+
+/* The head of a message, then, once the other side has looked at it, the rest. */
+static int send_in_two(struct t_rank *r, const struct fr_message *m)
+{
+	struct fr_ep *ep = t_rank_ep(r, 1);
+	const unsigned char *bytes = m->memory;
+	const struct fr_message plain = {m->call, m->bytes, NULL};
+	const uint64_t until = fr_clock_ns() + PUMP_S * UINT64_C(1000000000);
+	uint64_t sent = 0;
+	while (ep->ops->send_begin(ep, &plain) == FERRULE_INPROGRESS)
+		T_CHECK(fr_clock_ns() < until);
+	while (sent < m->bytes) {
+		const size_t want = (sent < GROWS_FIRST ? GROWS_FIRST : m->bytes) - sent;
+		const int64_t n = ep->ops->send_some(ep, bytes + sent, want);
+		T_CHECK(n >= 0 && fr_clock_ns() < until);
+		sent += (uint64_t)n;
+		if (n > 0 && sent == GROWS_FIRST) {
+			T_CHECK(t_rank_barrier(r));
+			T_CHECK(t_rank_barrier(r));
+		}
+	}
+	return 0;
+}
+
+/* Takes whole elements alone, as a reduction does. */
+static int take_by_elements(struct t_rank *r, const struct fr_message *m)
+{
+	struct fr_ep *ep = t_rank_ep(r, 0);
+	unsigned char *to = m->memory;
+	const uint64_t until = fr_clock_ns() + PUMP_S * UINT64_C(1000000000);
+	uint64_t taken = 0;
+	bool has_waited = false;
+	while (ep->ops->recv_begin(ep, m) == FERRULE_INPROGRESS)
+		T_CHECK(fr_clock_ns() < until);
+	while (taken < m->bytes) {
+		ferrule_status_t status = FERRULE_OK;
+		size_t avail = 0;
+		const void *window = ep->ops->recv_window(ep, &avail, &status);
+		const size_t whole = window != NULL ? avail & ~(size_t)(FR_WINDOW_MIN - 1) : 0;
+		T_CHECK(status >= 0 && fr_clock_ns() < until);
+		if (whole > 0) {
+			memcpy(to + taken, window, whole);
+			ep->ops->recv_release(ep, whole);
+			taken += whole;
+		} else if (!has_waited) {
+			has_waited = true;
+			T_CHECK(t_rank_barrier(r));
+		}
+	}
+	return 0;
+}
+
+int t_window_grows(struct t_rank *r)
+{
+	const struct fr_call call = t_call(1);
+	unsigned char *memory = take(GROWS_BYTES);
+	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
+	/* First contact may need both sides at once. */
+	struct t_move hello = {.peer = 1 - r->rank,
+	                       .is_send = r->rank == 0,
+	                       .call = &call,
+	                       .memory = memory,
+	                       .bytes = GROWS_BYTES};
+	T_CHECK(t_pump(r, &hello, 1, PUMP_S, NULL) == FERRULE_OK);
+	T_CHECK(t_rank_barrier(r));
+	t_fill(memory, GROWS_BYTES, r->rank == 0 ? 7 : 99);
+	const struct fr_message m = {&call, GROWS_BYTES, r->rank == 0 ? memory : NULL};
+	if (r->rank == 0) {
+		T_CHECK(send_in_two(r, &m) == 0);
+	} else {
+		const struct fr_message into = {&call, GROWS_BYTES, memory};
+		T_CHECK(t_rank_barrier(r));
+		T_CHECK(take_by_elements(r, &into) == 0);
+		T_CHECK(t_differs(memory, GROWS_BYTES, 7) == GROWS_BYTES);
+	}
+	T_CHECK(t_rank_barrier(r));
+	free(memory);
 	return 0;
 }

@@ -442,16 +442,18 @@ static const void *recv_window(struct fr_ep *ep, size_t *avail_out, ferrule_stat
 		*avail_out = rx->bytes - rx->released;
 		return rx->source + rx->released;
 	}
-	if (rx->produced == at) {
+	/* Also for what is less than an element: the sender cuts pieces where it likes. */
+	if (rx->produced - at < FR_WINDOW_MIN) {
 		const uint64_t produced =
 			atomic_load_explicit(&rx->stream->produced, memory_order_acquire);
+		const uint64_t end = rx->position + rx->bytes;
 
 		/* The counter lags behind while the first piece rides on the header, and runs
 		 * ahead when the sender is in a later message. */
-		if (produced <= at)
+		if (produced > rx->produced)
+			rx->produced = produced < end ? produced : end;
+		if (rx->produced == at)
 			return NULL;
-		rx->produced =
-			produced < rx->position + rx->bytes ? produced : rx->position + rx->bytes;
 	}
 	*avail_out = rx->produced - at;
 	if (rx->source)
