@@ -119,11 +119,21 @@ static bool take_frames(struct fr_link *l)
 	return is_note;
 }
 
+ssize_t fr_link_send(int fd, const void *bytes, size_t n)
+{
+	ssize_t sent;
+
+	do
+		sent = send(fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent;
+}
+
 static void flush(struct fr_link *l)
 {
 	if (l->out_bytes == 0)
 		return;
-	const ssize_t n = send(l->fd, l->out, l->out_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+	const ssize_t n = fr_link_send(l->fd, l->out, l->out_bytes);
 	if (n <= 0)
 		return;
 	l->out_bytes -= (unsigned)n;

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <ferrule/status.h>
 #include "lib/base/call.h"
@@ -134,6 +135,9 @@ void fr_link_ask(struct fr_link *l);
 /* fr_link_abort, fr_link_goodbye - last words, without blocking. */
 void fr_link_abort(struct fr_link *l, const char *reason);
 void fr_link_goodbye(struct fr_link *l);
+/* fr_link_send - send(2) that does not block, again when a signal comes between: what is said once,
+ * a greeting or last words, must not be lost to one. */
+ssize_t fr_link_send(int fd, const void *bytes, size_t n);
 /* fr_link_close - closes without a reset that could overtake what the peer has to read. */
 void fr_link_close(struct fr_link *l);
 

@@ -159,7 +159,7 @@ static void tune(int fd)
 /* All of a handshake message or nothing: a fresh connection has room for it. */
 static bool send_whole(const struct conn *c, const void *bytes, size_t n)
 {
-	return send(c->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n;
+	return fr_link_send(c->fd, bytes, n) == (ssize_t)n;
 }
 
 static struct fr_link_hello make_hello(const struct join *j, struct conn *c, enum fr_auth_role role)
@@ -555,6 +555,9 @@ ferrule_status_t fr_link_join(struct fr_link_hub *hub, const struct fr_link_addr
 			close(j.conns[i].fd);
 	}
 out_free:
+	/* Each connection holds the job key. */
+	if (j.conns)
+		fr_wipe(j.conns, (size_t)j.n_conns * sizeof(*j.conns));
 	free(j.polled);
 	free(j.polls);
 	free(j.conns);

@@ -71,6 +71,7 @@ static void close_transport(struct fr_transport *base)
 	}
 	free(t->peers);
 	free(t->local_of);
+	fr_wipe(t->job_key, sizeof(t->job_key));
 	free(t);
 }
 

@@ -407,6 +407,9 @@ out:
 	for (int i = 0; g.meets && i < g.n_meets; i++)
 		if (g.meets[i].state != MEET_NONE && g.meets[i].state != MEET_DONE)
 			hang_up(&g.meets[i]);
+	/* Each holds the job key. */
+	if (g.meets)
+		fr_wipe(g.meets, (size_t)g.n_meets * sizeof(*g.meets));
 	free(g.meets);
 	free(g.polls);
 	fr_private_close(&t->meeting);
