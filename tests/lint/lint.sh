@@ -21,11 +21,11 @@ verdict() {
 		skip "$1" "$lacking"
 	elif [ -s "$2" ]; then
 		n_failed=$((n_failed + 1))
-		echo "FAIL  $1"
+		printf 'FAIL  %s\n' "$1"
 		sed 's/^/      /' "$2"
 	else
 		n_passed=$((n_passed + 1))
-		echo "ok    $1"
+		printf 'ok    %s\n' "$1"
 	fi
 }
 

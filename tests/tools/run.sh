@@ -4,8 +4,9 @@
 # The ranks' scripts are for their shells, not for this one.
 # shellcheck disable=SC2016
 
-# How long ranks sleep that are to be ended: a number that finds them again among all processes.
-mark=47.$$
+# How long ranks sleep that are to be ended: a number that finds them again among all processes,
+# those of the same test in another place too.
+mark=47.$(od -An -N8 -tu8 /dev/urandom | awk '{ printf "%020d", $1 }')
 export mark
 
 # lines TEXT N: the last output has exactly N lines TEXT.
