@@ -61,6 +61,7 @@ static void close_transport(struct fr_transport *base)
 		shm_memory_drop(&p->arena);
 		if (p->socket >= 0)
 			close(p->socket);
+		fr_process_unwatch(&p->process);
 		free(p);
 	}
 	fr_private_close(&t->meeting);

@@ -14,6 +14,7 @@
 
 #include "lib/base/auth.h"
 #include "lib/base/private_socket.h"
+#include "lib/base/process.h"
 #include "lib/transport/shm/shm_layout.h"
 #include "lib/transport/transport.h"
 
@@ -41,6 +42,7 @@ struct shm_tx {
 	uint32_t signature;
 	enum shm_kind kind;
 	bool announced; /* is the header out? */
+	bool is_held;   /* did the last send_begin find no room or no post? */
 	bool backed;    /* has the ring memory? */
 	/* Messages that the peer reads out of our memory and has not finished. */
 	struct {
@@ -69,7 +71,8 @@ struct shm_peer {
 	struct fr_ep ep;
 	struct shm_map segment, arena;
 	struct shm_status *status;
-	int socket; /* stays open: its end of file is the peer's death */
+	int socket; /* stays open: its end of file is the peer's death, unless it has forked */
+	struct fr_process process; /* the peer's; its end is its death in any case */
 	struct shm_tx tx;
 	struct shm_rx rx;
 	int local;

@@ -5,7 +5,8 @@
  * (private_socket.h says why they must not), until all have come.  Rank i connects to every
  * j < i.  Both prove the job key (auth.h, context "shm"; the statement says communicator, own
  * rank and peer's rank), then pass the descriptors of segment and arena.  The connection
- * stays open: when the peer's process ends, however it ends, the kernel closes it.
+ * stays open: when the peer's process ends, however it ends, the kernel closes it, unless the
+ * process has forked.  So the process is watched as well (process.h).
  *
  * Everything runs in one non-blocking poll loop with one deadline.  The four messages:
  *
@@ -162,6 +163,14 @@ static bool receive_fds(const struct meet *m, struct meet_fds *body, int fds[2])
 	return got == sizeof(*body) && body->n_fds == n;
 }
 
+static void watch_process(struct shm_peer *p)
+{
+	const struct fr_process_id id = p->status->process;
+	const char *how = fr_process_watch(&p->process, p->socket, &id);
+
+	fr_log(FR_LOG_DEBUG, "shm: the death of rank %d is told by %s", p->ep.peer, how);
+}
+
 /* Maps what the peer handed over and makes it an endpoint. */
 static bool adopt_peer(struct meeting *g, struct meet *m, const struct meet_fds *body,
                        const int fds[2])
@@ -185,6 +194,7 @@ static bool adopt_peer(struct meeting *g, struct meet *m, const struct meet_fds 
 		fr_log(FR_LOG_INFO, "shm: cannot map the arena of rank %d", m->peer);
 	p->ep.peer = m->peer;
 	p->socket = m->fd;
+	watch_process(p);
 	shm_stream_init(t, p);
 	t->peers[m->peer] = p;
 	g->missing--;

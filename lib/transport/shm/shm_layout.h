@@ -21,13 +21,14 @@
 #include <stdint.h>
 
 #include "lib/base/call.h"
+#include "lib/base/process.h"
 #include "lib/transport/transport.h"
 
 #define SHM_LINE    64
 #define SHM_ALIGN   64
 #define SHM_PAGE    4096
 #define SHM_MAGIC   0x46525348u /* "FRSH" */
-#define SHM_VERSION 2
+#define SHM_VERSION 3
 
 enum shm_state { SHM_ALIVE = 1, SHM_LEFT = 2, SHM_ABORTED = 3 };
 
@@ -39,6 +40,7 @@ struct shm_status {
 	uint32_t magic, version;
 	_Atomic uint32_t state; /* enum shm_state; abort_text is written before SHM_ABORTED */
 	uint32_t rank;
+	struct fr_process_id process;
 	char abort_text[448];
 	_Atomic uint32_t arena_in_use; /* has ferrule_mem_alloc() given out memory here? */
 	/* What the rank does and did last.  Not locked: a reader that catches a call half

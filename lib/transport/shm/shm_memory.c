@@ -99,6 +99,7 @@ ferrule_status_t shm_memory_create(struct shm_transport *t, char *why, size_t wh
 	t->status->magic = SHM_MAGIC;
 	t->status->version = SHM_VERSION;
 	t->status->rank = (uint32_t)t->rank;
+	fr_process_self(&t->status->process);
 	for (int i = 0; i < SHM_N_CALLS; i++) {
 		t->status->calls[i].call.coll = FR_CALL_IDLE;
 		fr_call_seal(&t->status->calls[i].call);

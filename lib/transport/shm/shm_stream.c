@@ -131,7 +131,8 @@ static ferrule_status_t send_begin(struct fr_ep *ep, const struct fr_message *m)
 	struct shm_tx *tx = &p->tx;
 	uint64_t place;
 
-	if (!header_is_free(tx) || !posted_place(p, m->bytes, &place))
+	tx->is_held = !header_is_free(tx) || !posted_place(p, m->bytes, &place);
+	if (tx->is_held)
 		return FERRULE_INPROGRESS;
 	tx->kind = choose_kind(p, m, place);
 	if (tx->kind == SHM_KIND_STAGED && back_ring(ep) != FERRULE_OK)
@@ -498,17 +499,46 @@ static int64_t recv_some(struct fr_ep *ep, void *dst, size_t bytes)
 
 /* ---- the slow look ---- */
 
+/*
+ * Is there something of a peer that has left which this rank can still read?  It has stored all
+ * that will ever come, so of a message that it left half sent only what is there.
+ */
 static bool has_unread(const struct shm_rx *rx)
 {
 	const struct shm_header *h = &rx->stream->headers[rx->number % SHM_N_HEADERS];
+	const bool has_begun = rx->released != rx->bytes;
+	const uint64_t at = rx->position + rx->released;
 
-	return atomic_load_explicit(&h->flag, memory_order_acquire) == (uint32_t)rx->number + 1;
+	if (atomic_load_explicit(&h->flag, memory_order_acquire) != (uint32_t)rx->number + 1)
+		return false;
+	return !has_begun || !rx->in_stream || rx->produced > at ||
+	       atomic_load_explicit(&rx->stream->produced, memory_order_acquire) > at;
+}
+
+/* Does this rank still need something of its peer for what it sends?  One that has left reads no
+ * more and posts no more. */
+static bool has_unsent(struct shm_peer *p)
+{
+	const struct shm_tx *tx = &p->tx;
+
+	return tx->is_held || tx->moved != tx->bytes || send_reusable(&p->ep) != tx->total_moved;
+}
+
+/* Has the peer's process ended?  Nothing is ever sent on the socket, so anything to see there is
+ * its end; children of the peer may hold it, but not the process. */
+static bool has_ended(const struct shm_peer *p)
+{
+	struct pollfd fds[2] = {{.fd = p->socket, .events = POLLIN | POLLRDHUP},
+	                        {.fd = p->process.fd, .events = POLLIN}};
+
+	return p->process.is_gone || poll(fds, 2, 0) > 0;
 }
 
 static ferrule_status_t check(struct fr_ep *ep)
 {
 	struct shm_peer *p = peer_of(ep);
-	struct pollfd fd = {.fd = p->socket, .events = POLLIN | POLLRDHUP};
+	/* First, so that the last words of a peer that has ended are there. */
+	const bool ended = has_ended(p);
 	const uint32_t state = atomic_load_explicit(&p->status->state, memory_order_acquire);
 
 	if (state == SHM_ABORTED) {
@@ -519,13 +549,12 @@ static ferrule_status_t check(struct fr_ep *ep)
 		return FERRULE_ERR_ABORTED;
 	}
 	if (state == SHM_LEFT) {
-		if (has_unread(&p->rx))
+		if (has_unread(&p->rx) && !has_unsent(p))
 			return FERRULE_OK;
 		snprintf(ep->why, sizeof(ep->why), "rank %d has left the communicator", ep->peer);
 		return FERRULE_ERR_PEER_LEFT;
 	}
-	/* Nothing is ever sent on the socket, so anything to see is its end. */
-	if (poll(&fd, 1, 0) > 0) {
+	if (ended) {
 		snprintf(ep->why, sizeof(ep->why), "rank %d died (its process is gone)", ep->peer);
 		return FERRULE_ERR_PEER_DIED;
 	}
