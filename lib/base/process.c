@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/base/machine.h"
+
 /* Newer than the headers that we build with may be. */
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
@@ -62,15 +64,12 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
 
 void fr_process_self(struct fr_process_id *out)
 {
-	char boot[64];
 	struct stat pids;
 	memset(out, 0, sizeof(*out));
 	const uint64_t start = start_of("self");
-	if (start == 0 || !read_text("/proc/sys/kernel/random/boot_id", boot, sizeof(boot)) ||
-	    stat("/proc/self/ns/pid", &pids) != 0)
+	if (start == 0 || stat("/proc/self/ns/pid", &pids) != 0)
 		return;
-	uint64_t space = mix(0xcbf29ce484222325u, boot, strlen(boot));
-	space = mix(space, &pids.st_dev, sizeof(pids.st_dev));
+	uint64_t space = mix(fr_machine_id(), &pids.st_dev, sizeof(pids.st_dev));
 	space = mix(space, &pids.st_ino, sizeof(pids.st_ino));
 	*out = (struct fr_process_id){
 		.space = space | 1,

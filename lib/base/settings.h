@@ -41,6 +41,12 @@
 	  "address family of the TCP transport")                                              \
 	X(sockets_per_peer, "FERRULE_SOCKETS_PER_PEER", INT, "1", 1, 16, "1 to 16",           \
 	  "TCP connections a pair of ranks; large messages are striped over them")            \
+	X(socket_keepalive_s, "FERRULE_SOCKET_KEEPALIVE", REAL, "10", 1.5, 3600,              \
+	  "seconds, 1.5 to 3600",                                                             \
+	  "a peer whose host has acknowledged nothing for this long is lost; over TCP")       \
+	X(link_keepalive_s, "FERRULE_LINK_KEEPALIVE", REAL, "2", 1.5, 3600,                   \
+	  "seconds, 1.5 to 3600",                                                             \
+	  "the same over verbs and ucx, by the TCP connection beside them")                   \
 	X(store_port, "FERRULE_STORE_PORT", INT, "0", 0, 65535, "0 to 65535",                 \
 	  "port of rank 0's rendezvous; 0: MASTER_PORT, or the next one when torchrun's "     \
 	  "agent holds that")                                                                 \

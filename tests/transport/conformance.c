@@ -127,6 +127,41 @@ static void test_peer_killed_while_sending_to_it(void)
 	run_with_death(2, t_killed_while_sending);
 }
 
+static void test_forked_peer_killed_while_idle(void)
+{
+	run_with_death(3, t_forked_and_killed_while_idle);
+}
+
+static void test_forked_peer_killed_while_receiving_from_it(void)
+{
+	run_with_death(2, t_forked_and_killed_while_receiving);
+}
+
+static void test_forked_peer_killed_while_sending_to_it(void)
+{
+	run_with_death(2, t_forked_and_killed_while_sending);
+}
+
+static void test_peer_that_leaves_with_a_message_half_sent(void)
+{
+	run(2, t_left_with_a_message_half_sent);
+}
+
+static void test_peer_that_leaves_while_sent_to(void)
+{
+	run(2, t_left_while_sent_to);
+}
+
+static void test_forked_peer_that_aborted_and_died(void)
+{
+	run_with_death(2, t_aborted_then_died);
+}
+
+static void test_forked_peer_that_left_and_died(void)
+{
+	run_with_death(2, t_left_then_died);
+}
+
 static void test_abort_reaches_peers_with_its_reason(void)
 {
 	run(3, t_abort_reason);
@@ -174,7 +209,7 @@ static void test_only_wanted_peers_are_joined(void)
 
 /* The cases about processes and sockets come last, so that a transport of threads stops
  * before them. */
-#define N_COMMON 23
+#define N_COMMON 25
 static const struct t_case cases[] = {
 	{"exchange both ways", test_exchange_both_ways},
 	{"many small messages in a row", test_many_small_messages_in_a_row},
@@ -196,11 +231,20 @@ static const struct t_case cases[] = {
 	{"peer killed while idle", test_peer_killed_while_idle},
 	{"peer killed while receiving from it", test_peer_killed_while_receiving_from_it},
 	{"peer killed while sending to it", test_peer_killed_while_sending_to_it},
+	{"peer that leaves with a message half sent",
+         test_peer_that_leaves_with_a_message_half_sent},
+	{"peer that leaves while sent to", test_peer_that_leaves_while_sent_to},
 	{"abort reaches peers with its reason", test_abort_reaches_peers_with_its_reason},
 	{"peers learn what a rank waits in", test_peers_learn_what_a_rank_waits_in},
 	{"nap returns", test_nap_returns},
 	{"memory is reported and bounded", test_memory_is_reported_and_bounded},
 	{"memory for peers", test_memory_for_peers},
+	{"forked peer killed while idle", test_forked_peer_killed_while_idle},
+	{"forked peer killed while receiving from it",
+         test_forked_peer_killed_while_receiving_from_it},
+	{"forked peer killed while sending to it", test_forked_peer_killed_while_sending_to_it},
+	{"forked peer that aborted and died", test_forked_peer_that_aborted_and_died},
+	{"forked peer that left and died", test_forked_peer_that_left_and_died},
 	{"nothing is left after close", test_nothing_is_left_after_close},
 	{"missing rank is named in time", test_missing_rank_is_named_in_time},
 	{"wrong key is refused", test_wrong_key_is_refused},

@@ -21,8 +21,11 @@ t_rank_fn t_exchange_both_ways, t_many_small_messages, t_sender_runs_ahead, t_hu
 
 /* conformance_fault.c: what is not as it should be is said so, soon. */
 t_rank_fn t_call_differs, t_length_differs, t_left_with_data_unread, t_left_while_awaited,
-	t_killed_while_idle, t_killed_while_receiving, t_killed_while_sending, t_abort_reason,
-	t_status_reaches_peers, t_nap_returns, t_memory_is_reported, t_memory_for_peers,
-	t_nothing_leaks, t_missing_rank_is_named, t_wrong_key_is_refused, t_unwanted_peers;
+	t_killed_while_idle, t_killed_while_receiving, t_killed_while_sending,
+	t_forked_and_killed_while_idle, t_forked_and_killed_while_receiving,
+	t_forked_and_killed_while_sending, t_left_with_a_message_half_sent, t_left_while_sent_to,
+	t_aborted_then_died, t_left_then_died, t_abort_reason, t_status_reaches_peers,
+	t_nap_returns, t_memory_is_reported, t_memory_for_peers, t_nothing_leaks,
+	t_missing_rank_is_named, t_wrong_key_is_refused, t_unwanted_peers;
 
 #endif

@@ -5,8 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/process.h"
 #include "tests/support/t_folder.h"
 
 #define OPEN_S   10
@@ -168,86 +171,258 @@ static int die(struct t_rank *r)
 	return DIED;
 }
 
-int t_killed_while_idle(struct t_rank *r)
+#define DEATH_SEEN 6 /* the slot where a survivor says that children of the dead may go */
+
+/* A child that holds whatever this rank has, as a data loader does, until its death was seen. */
+static bool leave_child(struct t_rank *r)
+{
+	const uint64_t end = fr_clock_ns() + 2 * DEATH_NS;
+	const struct timespec moment = {.tv_nsec = 1000000};
+	const pid_t pid = fork();
+	if (pid != 0)
+		return pid > 0;
+	while (t_rank_look(r, DEATH_SEEN) == 0 && fr_clock_ns() < end)
+		nanosleep(&moment, NULL);
+	_exit(0);
+}
+
+static int killed_while_idle(struct t_rank *r, bool has_forked)
 {
 	const int victim = r->n_ranks - 1;
 	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
 	T_CHECK(t_rank_barrier(r));
-	if (r->rank == victim)
+	if (r->rank == victim) {
+		T_CHECK(!has_forked || leave_child(r));
 		return die(r);
+	}
 	T_CHECK(expect_death(r, wait_for_fault(r, victim), victim) == 0);
 	/* The other survivor is as well as before. */
 	struct fr_ep *other = t_rank_ep(r, 1 - r->rank);
 	T_CHECK(other->ops->check(other) == FERRULE_OK);
 	t_rank_post(r, 2 + r->rank, 1);
 	T_CHECK(wait_for_post(r, 3 - r->rank));
+	t_rank_post(r, DEATH_SEEN, 1);
 	return 0;
 }
 
-int t_killed_while_receiving(struct t_rank *r)
+int t_killed_while_idle(struct t_rank *r)
 {
-	enum { BYTES = 32 << 20 };
+	return killed_while_idle(r, false);
+}
+
+int t_forked_and_killed_while_idle(struct t_rank *r)
+{
+	return killed_while_idle(r, true);
+}
+
+/* The first `bytes` of a message of BULK to the other rank of two.  OK, or the fault. */
+enum { BULK = 32 << 20 };
+static ferrule_status_t send_part(struct t_rank *r, const struct fr_call *call, uint64_t bytes)
+{
+	unsigned char *memory = calloc(1, bytes);
+	struct fr_ep *ep = t_rank_ep(r, 1 - r->rank);
+	const struct fr_message m = {call, BULK, NULL};
+	ferrule_status_t status;
+	while ((status = ep->ops->send_begin(ep, &m)) == FERRULE_INPROGRESS)
+		;
+	struct t_move part = {.peer = 1 - r->rank,
+	                      .is_send = true,
+	                      .call = call,
+	                      .memory = memory,
+	                      .bytes = bytes,
+	                      .has_begun = true};
+	part.by_window = ep->send_has_window;
+	if (status == FERRULE_OK)
+		status = t_pump(r, &part, 1, PUMP_S, NULL);
+	free(memory);
+	return status;
+}
+
+/* Receives a message of BULK of which only a part will come; says in slot 0 that it has begun. */
+static ferrule_status_t receive_part(struct t_rank *r, const struct fr_call *call)
+{
+	unsigned char *memory = calloc(1, BULK);
+	struct fr_ep *ep = t_rank_ep(r, 1 - r->rank);
+	const struct fr_message m = {call, BULK, NULL};
+	while (ep->ops->recv_begin(ep, &m) == FERRULE_INPROGRESS)
+		;
+	struct t_move move = {.peer = 1 - r->rank,
+	                      .call = call,
+	                      .memory = memory,
+	                      .bytes = BULK,
+	                      .has_begun = true};
+	t_rank_post(r, 0, 1);
+	const ferrule_status_t status = t_pump(r, &move, 1, PUMP_S, NULL);
+	free(memory);
+	return status;
+}
+
+static int killed_while_receiving(struct t_rank *r, bool has_forked)
+{
 	const struct fr_call call = t_call(5);
-	unsigned char *memory = calloc(1, BYTES);
-	T_CHECK(memory != NULL && t_rank_open(r, OPEN_S) == FERRULE_OK);
+	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
 	struct fr_ep *ep = t_rank_ep(r, 1 - r->rank);
 	r->t->ops->announce(r->t, &call);
 	if (r->rank == 1) {
 		/* A part of the message, then death. */
-		const struct fr_message m = {&call, BYTES, NULL};
-		while (ep->ops->send_begin(ep, &m) == FERRULE_INPROGRESS)
-			;
-		struct t_move part = {.peer = 0,
-		                      .is_send = true,
-		                      .call = &call,
-		                      .memory = memory,
-		                      .bytes = 1 << 16,
-		                      .has_begun = true};
-		part.by_window = ep->send_has_window;
-		const ferrule_status_t status = t_pump(r, &part, 1, PUMP_S, NULL);
-		free(memory);
-		T_CHECK(status == FERRULE_OK);
+		T_CHECK(send_part(r, &call, 1 << 16) == FERRULE_OK);
 		/* What a device has not sent yet dies with its process. */
 		while (t_rank_look(r, 0) == 0)
 			r->t->ops->nap(r->t, 100000);
+		T_CHECK(!has_forked || leave_child(r));
 		return die(r);
 	}
-	struct t_move first = {.peer = 1, .call = &call, .memory = memory, .bytes = BYTES};
-	const struct fr_message m = {&call, BYTES, NULL};
-	while (ep->ops->recv_begin(ep, &m) == FERRULE_INPROGRESS)
-		;
-	first.has_begun = true;
-	t_rank_post(r, 0, 1);
-	const ferrule_status_t status = t_pump(r, &first, 1, PUMP_S, NULL);
-	free(memory);
-	T_CHECK(expect_death(r, status, 1) == 0);
+	T_CHECK(expect_death(r, receive_part(r, &call), 1) == 0);
+	t_rank_post(r, DEATH_SEEN, 1);
 	struct fr_call last;
 	T_CHECK(ep->ops->peer_call(ep, &last) && last.signature == call.signature);
 	return 0;
 }
 
-int t_killed_while_sending(struct t_rank *r)
+int t_killed_while_receiving(struct t_rank *r)
 {
-	enum { BYTES = 32 << 20 };
-	const struct fr_call call = t_call(5);
-	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
-	if (r->rank == 1) {
-		T_CHECK(wait_for_post(r, 0));
-		return die(r);
-	}
-	unsigned char *memory = calloc(1, BYTES);
-	T_CHECK(memory != NULL);
-	t_rank_post(r, 0, 1);
+	return killed_while_receiving(r, false);
+}
+
+int t_forked_and_killed_while_receiving(struct t_rank *r)
+{
+	return killed_while_receiving(r, true);
+}
+
+/* Sends a message of BULK to rank 1, which will not take it. */
+static ferrule_status_t send_in_vain(struct t_rank *r, const struct fr_call *call)
+{
+	unsigned char *memory = calloc(1, BULK);
 	/* Hidden, so that no transport can say it is done while the peer has not read it. */
 	struct t_move move = {.peer = 1,
 	                      .is_send = true,
 	                      .is_hidden = true,
-	                      .call = &call,
+	                      .call = call,
 	                      .memory = memory,
-	                      .bytes = BYTES};
+	                      .bytes = BULK};
 	const ferrule_status_t status = t_pump(r, &move, 1, PUMP_S, NULL);
 	free(memory);
-	return expect_death(r, status, 1);
+	return status;
+}
+
+static int killed_while_sending(struct t_rank *r, bool has_forked)
+{
+	const struct fr_call call = t_call(5);
+	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
+	if (r->rank == 1) {
+		T_CHECK(wait_for_post(r, 0));
+		T_CHECK(!has_forked || leave_child(r));
+		return die(r);
+	}
+	t_rank_post(r, 0, 1);
+	T_CHECK(expect_death(r, send_in_vain(r, &call), 1) == 0);
+	t_rank_post(r, DEATH_SEEN, 1);
+	return 0;
+}
+
+int t_killed_while_sending(struct t_rank *r)
+{
+	return killed_while_sending(r, false);
+}
+
+int t_forked_and_killed_while_sending(struct t_rank *r)
+{
+	return killed_while_sending(r, true);
+}
+
+/* The peer leaves: the text names it, and nobody waits for what will never come. */
+static int expect_leave(struct t_rank *r, ferrule_status_t status)
+{
+	struct fr_ep *ep = t_rank_ep(r, 1);
+	if (status != FERRULE_ERR_PEER_LEFT)
+		fprintf(stderr, "rank %d got %d: %s\n", r->rank, (int)status, ep->why);
+	T_CHECK(status == FERRULE_ERR_PEER_LEFT);
+	T_CHECK(strstr(ep->why, "rank 1") != NULL);
+	T_CHECK(fr_clock_ns() - t_rank_look(r, 1) < DEATH_NS);
+	return 0;
+}
+
+static int leave(struct t_rank *r)
+{
+	t_rank_post(r, 1, fr_clock_ns());
+	t_rank_close(r);
+	return 0;
+}
+
+int t_left_with_a_message_half_sent(struct t_rank *r)
+{
+	const struct fr_call call = t_call(5);
+	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
+	if (r->rank == 0)
+		return expect_leave(r, receive_part(r, &call));
+	T_CHECK(send_part(r, &call, (1 << 16) + 40) == FERRULE_OK);
+	while (t_rank_look(r, 0) == 0)
+		r->t->ops->nap(r->t, 100000);
+	return leave(r);
+}
+
+/* What it sent before it left, and nobody reads, does not hide that it reads no more. */
+int t_left_while_sent_to(struct t_rank *r)
+{
+	const struct fr_call hello = t_call(1), word = t_call(2), call = t_call(5);
+	unsigned char bytes[40] = {0};
+	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
+	T_CHECK(move_one(r, r->rank == 1, &hello, bytes, sizeof(bytes)) == FERRULE_OK);
+	if (r->rank == 0) {
+		t_rank_post(r, 0, 1);
+		return expect_leave(r, send_in_vain(r, &call));
+	}
+	T_CHECK(move_one(r, true, &word, bytes, sizeof(bytes)) == FERRULE_OK);
+	T_CHECK(wait_for_post(r, 0));
+	return leave(r);
+}
+
+/* Rank 1 says its last words, and ends while a child holds what it had.  Rank 0 looks when all that
+ * has happened: words come before death. */
+static int words_before_death(struct t_rank *r, void (*say)(struct t_rank *),
+                              ferrule_status_t expected, const char *text)
+{
+	struct fr_process_id id;
+	struct fr_process process;
+	T_CHECK(t_rank_open(r, OPEN_S) == FERRULE_OK);
+	if (r->rank == 1) {
+		fr_process_self(&id);
+		t_rank_post(r, 2, id.space);
+		t_rank_post(r, 3, id.start);
+		t_rank_post(r, 4, id.pid);
+		T_CHECK(t_rank_barrier(r) && wait_for_post(r, 5) && leave_child(r));
+		say(r);
+		t_rank_die(r);
+	}
+	T_CHECK(t_rank_barrier(r));
+	id = (struct fr_process_id){.space = t_rank_look(r, 2),
+	                            .start = t_rank_look(r, 3),
+	                            .pid = (uint32_t)t_rank_look(r, 4)};
+	fr_process_watch(&process, -1, &id);
+	t_rank_post(r, 5, 1);
+	const uint64_t end = fr_clock_ns() + 10u * (uint64_t)SECOND;
+	while (fr_process_is_watched(&process) && !fr_process_has_ended(&process))
+		T_CHECK(fr_clock_ns() < end);
+	fr_process_unwatch(&process);
+	T_CHECK(wait_for_fault(r, 1) == expected);
+	t_rank_post(r, DEATH_SEEN, 1);
+	T_CHECK(strstr(t_rank_ep(r, 1)->why, text) != NULL);
+	return 0;
+}
+
+static void say_abort(struct t_rank *r)
+{
+	r->t->ops->abort(r->t, "rank 1 says: that was too much");
+}
+
+int t_aborted_then_died(struct t_rank *r)
+{
+	return words_before_death(r, say_abort, FERRULE_ERR_ABORTED, "that was too much");
+}
+
+int t_left_then_died(struct t_rank *r)
+{
+	return words_before_death(r, t_rank_close, FERRULE_ERR_PEER_LEFT, "has left");
 }
 
 int t_abort_reason(struct t_rank *r)

@@ -124,7 +124,7 @@ static void test_addresses_are_checked(void)
 	bad[0].magic = 0;
 	bad[1].n_places = 0;
 	bad[2].n_places = FR_LINK_PLACES_MAX + 1;
-	bad[3].zeros[1] = 1;
+	bad[3].process.zero = 1;
 	bad[4].n_lanes = FR_LINK_LANES_MAX + 1;
 	bad[5].places[1].family = 5;
 	bad[6].places[0].port = 0;

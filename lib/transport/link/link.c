@@ -8,6 +8,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/log.h"
 #include "lib/base/text.h"
 #include "lib/transport/link/link_wire.h"
 
@@ -24,6 +27,15 @@
 /* Peers are told what we wait in after this long, and again not sooner than that. */
 #define STATUS_AFTER_NS (100u * MILLISECOND)
 #define STATUS_EVERY_NS (500u * MILLISECOND)
+/* The last words of a process that has ended come at most this much later than its end. */
+#define LAST_WORDS_NS (20u * MILLISECOND)
+/* How often we look whether the peer's kernel still answers, */
+#define ASK_EVERY_NS (100u * MILLISECOND)
+/* after how many seconds its kernel is asked, and the most times that it asks by itself; */
+#define ASK_AFTER_S   1
+#define ASK_TIMES_MAX 127
+/* and how often we ask in vain before silence means anything. */
+#define ASKED_ENOUGH 5
 /* Notes leave this much of the queue free, so that last words always have room. */
 #define LAST_WORDS_BYTES (sizeof(struct fr_link_head) + FR_LINK_REASON_BYTES)
 
@@ -33,6 +45,7 @@ void fr_link_init(struct fr_link *l, int fd, int peer, const char *where, char *
 	memset(l, 0, sizeof(*l));
 	l->fd = fd;
 	l->peer = peer;
+	l->process.fd = -1;
 	l->why = why;
 	l->why_bytes = why_bytes;
 	snprintf(l->name, sizeof(l->name), "rank %d (%s)", peer, where);
@@ -189,6 +202,83 @@ ferrule_status_t fr_link_lost(struct fr_link *l, int err)
 	return now - l->lost_at > REASON_WAIT_NS ? died(l, err) : FERRULE_OK;
 }
 
+/* ---- life ---- */
+
+void fr_link_watch(struct fr_link *l, const struct fr_process_id *process, double silence_s)
+{
+	const int one = 1, after_s = ASK_AFTER_S, times = ASK_TIMES_MAX;
+	const char *how = fr_process_watch(&l->process, -1, process);
+	fr_log(FR_LOG_DEBUG, "link to %s: its death is told by %s", l->name, how);
+	l->silence_ns = (uint64_t)(silence_s * 1e9);
+	/* The probes are the kernel's; what their answers mean is said here, so it never gives up.
+	 * No TCP_USER_TIMEOUT: it would also end the connection to a peer that answers but is not
+	 * reading. */
+	setsockopt(l->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPIDLE, &after_s, sizeof(after_s));
+	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPINTVL, &after_s, sizeof(after_s));
+	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof(times));
+}
+
+/* Is a process that has ended past its last words? */
+static bool is_past_words(struct fr_link *l, uint64_t now)
+{
+	if (!fr_process_has_ended(&l->process))
+		return false;
+	if (l->ended_at == 0)
+		l->ended_at = now;
+	return now - l->ended_at > LAST_WORDS_NS;
+}
+
+bool fr_link_is_gone(struct fr_link *l)
+{
+	return is_past_words(l, fr_clock_ns());
+}
+
+/* How long nothing has come from the peer's kernel, in milliseconds; 0 when that is not known. */
+static unsigned silent_ms(const struct fr_link *l)
+{
+	struct tcp_info info;
+	socklen_t length = sizeof(info);
+	if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+		return 0;
+	return info.tcpi_last_ack_recv < info.tcpi_last_data_recv ? info.tcpi_last_ack_recv
+	                                                          : info.tcpi_last_data_recv;
+}
+
+static ferrule_status_t look_for_silence(struct fr_link *l, uint64_t now)
+{
+	const int after_s = ASK_AFTER_S;
+	if (l->silence_ns == 0 || now - l->asked_at < ASK_EVERY_NS)
+		return FERRULE_OK;
+	l->asked_at = now;
+	const unsigned silent = silent_ms(l);
+	if (silent < 1000 * ASK_AFTER_S) {
+		l->n_asked = 0;
+		return FERRULE_OK;
+	}
+	/* The next look would be too late. */
+	if (l->n_asked >= ASKED_ENOUGH &&
+	    (uint64_t)silent * MILLISECOND + ASK_EVERY_NS > l->silence_ns)
+		return fr_link_fault(l, FERRULE_ERR_PEER_DIED,
+		                     "%s is lost: its host has not answered for %.1f s", l->name,
+		                     silent / 1e3);
+	/* Setting it again makes the kernel send a probe at once, that much time having passed. */
+	setsockopt(l->fd, IPPROTO_TCP, TCP_KEEPIDLE, &after_s, sizeof(after_s));
+	l->n_asked++;
+	return FERRULE_OK;
+}
+
+ferrule_status_t fr_link_look(struct fr_link *l)
+{
+	const uint64_t now = fr_clock_ns();
+	if (l->fault != FERRULE_OK || l->has_left)
+		return l->fault;
+	if (is_past_words(l, now))
+		return fr_link_fault(l, FERRULE_ERR_PEER_DIED, "%s died (its process is gone)",
+		                     l->name);
+	return look_for_silence(l, now);
+}
+
 /* ---- telling ---- */
 
 /* Queues one frame, leaving `spare` bytes of the queue free, and sends what the socket takes. */
@@ -275,6 +365,7 @@ void fr_link_ask(struct fr_link *l)
 
 void fr_link_close(struct fr_link *l)
 {
+	fr_process_unwatch(&l->process);
 	if (l->fd < 0)
 		return;
 	shutdown(l->fd, SHUT_WR);

@@ -6,6 +6,14 @@
  * who left and why somebody gave up, and carries short notes: what two ends must tell each
  * other to make and to mend their data path.
  *
+ * Three things tell that a peer is gone.  Its process, where that can be watched (process.h): on
+ * the same host, and in time also when the peer has forked, whose child holds the connection open.
+ * The end of the connection without a goodbye.  And silence, when its kernel acknowledges nothing
+ * any more.  The kernels ask each other once a second (keepalive probes), and fr_link_look() has
+ * ours ask more often once a second has gone without an answer.  So some lost packets mean
+ * nothing, and neither does a peer that is stopped or busy, as its kernel answers.  Heartbeats of
+ * our own would add nothing to that but bytes that a peer which computes does not read.
+ *
  * A hub makes all links of one transport: it listens, connects, proves the job key (auth.h)
  * and, for a transport that wants them, makes further connections ("lanes") to the same peer
  * in the same way.  TCP's data lanes are such lanes; the others ask for none.
@@ -23,6 +31,7 @@
 
 #include <ferrule/status.h>
 #include "lib/base/call.h"
+#include "lib/base/process.h"
 
 struct fr_transport_params;
 
@@ -30,7 +39,7 @@ struct fr_transport_params;
 
 #define FR_LINK_LANES_MAX 16
 /* What a hub publishes for its peers; a transport puts it at the front of its address. */
-#define FR_LINK_ADDRESS_BYTES 176
+#define FR_LINK_ADDRESS_BYTES 192
 
 struct fr_link_hub;
 
@@ -47,7 +56,8 @@ struct fr_link_sockets {
 	unsigned n_lanes; /* lanes both sides agreed on */
 	bool is_wanted;
 	int fd[1 + FR_LINK_LANES_MAX];
-	char where[56]; /* the peer's end, as text */
+	char where[56];               /* the peer's end, as text */
+	struct fr_process_id process; /* of the peer */
 };
 
 /*
@@ -93,10 +103,15 @@ struct fr_link {
 	ferrule_status_t fault; /* and its fault: FERRULE_OK, or what every call returns */
 	bool has_left;          /* the peer said GOODBYE */
 	bool has_last_call;
-	struct fr_call last_call; /* what the peer was last known to be doing */
-	struct fr_wait last_wait; /* what it told of its waiting; beat 0: nothing yet */
-	bool is_asked;            /* the peer wants to know what we wait for */
-	uint64_t lost_at;         /* when the data path was first seen to be gone; 0: never */
+	struct fr_call last_call;  /* what the peer was last known to be doing */
+	struct fr_wait last_wait;  /* what it told of its waiting; beat 0: nothing yet */
+	bool is_asked;             /* the peer wants to know what we wait for */
+	uint64_t lost_at;          /* when the data path was first seen to be gone; 0: never */
+	struct fr_process process; /* the peer's */
+	uint64_t ended_at;         /* when that was first seen to have ended; 0: never */
+	uint64_t silence_ns;       /* the longest silence that is borne; 0: any */
+	uint64_t asked_at;         /* when we last looked how long it is silent, */
+	unsigned n_asked;          /* and how often we have asked in vain */
 	uint64_t status_at, status_epoch;
 	unsigned in_bytes, out_bytes;
 	unsigned char in[FR_LINK_IN_BYTES], out[FR_LINK_OUT_BYTES];
@@ -106,6 +121,9 @@ struct fr_link {
 /* fr_link_init - takes fd over. */
 void fr_link_init(struct fr_link *l, int fd, int peer, const char *where, char *why,
                   size_t why_bytes);
+/* fr_link_watch - from now on fr_link_look() tells of the end of that process, if it is on this
+ * host, and of a silence of more than `silence_s` seconds. */
+void fr_link_watch(struct fr_link *l, const struct fr_process_id *process, double silence_s);
 /* fr_link_fault - makes this the fault unless there is one already; returns the one there is. */
 ferrule_status_t fr_link_fault(struct fr_link *l, ferrule_status_t status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -125,6 +143,14 @@ bool fr_link_send_note(struct fr_link *l, unsigned kind, const void *data, unsig
  * fault, or OK while it may still be on its way; a second later it is PEER_DIED.
  */
 ferrule_status_t fr_link_lost(struct fr_link *l, int err);
+/*
+ * fr_link_look - for an endpoint's check(), after what the link brought has been taken: does the
+ * peer live?  OK, or PEER_DIED.  A peer whose process has ended is dead a moment later, when its
+ * last words would have come.
+ */
+ferrule_status_t fr_link_look(struct fr_link *l);
+/* fr_link_is_gone - has the peer's process ended so long ago that nothing is under way any more? */
+bool fr_link_is_gone(struct fr_link *l);
 /* fr_link_tell_status - for an endpoint's check(): tells the peer what we have been waiting in,
  * once an announcement and not before a while, or as soon as it has asked. */
 void fr_link_tell_status(struct fr_link *l, struct fr_link_status *status);

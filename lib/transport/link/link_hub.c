@@ -123,6 +123,7 @@ ferrule_status_t fr_link_hub_open(const struct fr_transport_params *params, cons
 		.version = FR_LINK_VERSION,
 		.n_lanes = (uint8_t)n_lanes,
 	};
+	fr_process_self(&hub->address.process);
 	const ferrule_status_t status = hub_listen(hub, params, why, why_bytes);
 	if (status != FERRULE_OK) {
 		fr_link_hub_close(hub);
@@ -153,6 +154,7 @@ static ferrule_status_t read_addresses(const struct fr_link_hub *hub, const unsi
 			return FERRULE_ERR_PROTOCOL;
 		}
 		sockets[r].n_lanes = a->n_lanes < hub->n_lanes ? a->n_lanes : hub->n_lanes;
+		sockets[r].process = a->process;
 	}
 	return FERRULE_OK;
 }

@@ -145,15 +145,8 @@ static void drop(struct join *j, struct conn *c)
 
 static void tune(int fd)
 {
-	const int one = 1, idle_s = 3, every_s = 2, tries = 3, unacked_ms = 10000;
+	const int one = 1;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	/* A host that vanishes sends no end of file: found out by probes when the connection is
-	 * quiet, by missing acknowledgements when it is not. */
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof(tries));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_ms, sizeof(unacked_ms));
 }
 
 /* All of a handshake message or nothing: a fresh connection has room for it. */

@@ -112,7 +112,8 @@ ferrule_status_t fr_link_address_parse(const void *wire, struct fr_link_address 
 	memcpy(out, wire, sizeof(*out));
 	if (out->magic != FR_LINK_MAGIC || out->version != FR_LINK_VERSION || out->zero != 0 ||
 	    out->n_places == 0 || out->n_places > FR_LINK_PLACES_MAX ||
-	    out->n_lanes > FR_LINK_LANES_MAX || out->zeros[0] != 0 || out->zeros[1] != 0)
+	    out->n_lanes > FR_LINK_LANES_MAX || out->process.zero != 0 ||
+	    (out->process.space == 0) != (out->process.pid == 0) || out->process.pid > INT32_MAX)
 		return FERRULE_ERR_PROTOCOL;
 	for (int i = 0; i < out->n_places; i++) {
 		const struct fr_link_place *p = &out->places[i];

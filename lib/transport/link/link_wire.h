@@ -14,10 +14,11 @@
 #include <ferrule/status.h>
 #include "lib/base/auth.h"
 #include "lib/base/call.h"
+#include "lib/base/process.h"
 #include "lib/transport/link/link.h"
 
 #define FR_LINK_MAGIC   0x4c525246u /* "FRRL" where it is written by a little-endian rank */
-#define FR_LINK_VERSION 3
+#define FR_LINK_VERSION 4
 
 /* Longest text of an ABORT frame. */
 #define FR_LINK_REASON_BYTES 448
@@ -134,7 +135,7 @@ struct fr_link_address {
 	uint8_t n_lanes; /* data lanes this rank would like; a pair uses the smaller wish */
 	uint8_t zero;
 	struct fr_link_place places[FR_LINK_PLACES_MAX];
-	uint32_t zeros[2];
+	struct fr_process_id process; /* of this rank, for peers that can watch it */
 };
 _Static_assert(sizeof(struct fr_link_address) == FR_LINK_ADDRESS_BYTES, "as link.h promises");
 

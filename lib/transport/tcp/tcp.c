@@ -85,6 +85,7 @@ static struct fr_tcp_ep *ep_create(struct fr_tcp *t, int peer, struct fr_link_so
 	e->in.number = e->out.number = UINT32_MAX;
 	fr_link_init(&e->link, s->fd[0], peer, s->where, e->base.why, sizeof(e->base.why));
 	s->fd[0] = -1;
+	fr_link_watch(&e->link, &s->process, fr_settings()->socket_keepalive_s);
 	const bool is_local = t->host_of[peer] == t->host_of[t->rank];
 	const int local_sndbuf = FR_TCP_LOCAL_SNDBUF;
 	bool is_whole = true;
@@ -173,11 +174,11 @@ static size_t tcp_address(struct fr_transport *base, void *buf)
 /* Endpoints out of connected sockets. */
 static ferrule_status_t make_eps(struct fr_tcp *t, struct fr_link_sockets *sockets)
 {
-	size_t n_sockets = 0;
+	size_t n_sockets = 0; /* and processes */
 	for (int r = 0; r < t->n_ranks; r++) {
 		if (!sockets[r].is_wanted)
 			continue;
-		n_sockets += sockets[r].n_lanes + 1;
+		n_sockets += sockets[r].n_lanes + 2;
 		t->eps[r] = ep_create(t, r, &sockets[r]);
 		if (t->eps[r] == NULL)
 			return FERRULE_ERR_NO_MEMORY;
@@ -244,6 +245,8 @@ static void tcp_nap(struct fr_transport *base, uint64_t ns)
 			continue;
 		if (!e->link.has_left)
 			t->naps[n++] = (struct pollfd){.fd = e->link.fd, .events = POLLIN};
+		if (!e->link.has_left && e->link.process.fd >= 0)
+			t->naps[n++] = (struct pollfd){.fd = e->link.process.fd, .events = POLLIN};
 		for (unsigned i = 0; i < e->n_lanes; i++) {
 			const struct fr_tcp_lane *lane = &e->lanes[i];
 			const int events =

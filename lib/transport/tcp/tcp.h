@@ -85,7 +85,7 @@ struct fr_tcp {
 	const int *host_of;
 	struct fr_link_hub *hub; /* until it is connected */
 	struct fr_tcp_ep **eps;  /* [n_ranks], NULL where none */
-	struct pollfd *naps;     /* room for every socket, for nap() */
+	struct pollfd *naps;     /* room for every socket and process, for nap() */
 	uint64_t memory_bytes;
 	bool is_aborted;
 	struct fr_link_status status;

@@ -520,8 +520,10 @@ static bool has_unread(struct fr_tcp_ep *e)
 			return true;
 		char byte;
 		const ssize_t n = recv(lane->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-		/* Quiet, but not at its end: the last bytes are on their way. */
-		if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		/* Quiet, but not at its end: the last bytes are on their way, if there is anybody
+		 * who sends them. */
+		if (n > 0 ||
+		    (n < 0 && (errno == EAGAIN || errno == EINTR) && !fr_link_is_gone(&e->link)))
 			return true;
 	}
 	return false;
@@ -540,7 +542,7 @@ static ferrule_status_t tcp_check(struct fr_ep *ep)
 	if (e->link.has_left && !has_unread(e))
 		return fr_link_lost(&e->link, 0);
 	fr_link_tell_status(&e->link, &fr_tcp_of(ep->transport)->status);
-	return FERRULE_OK;
+	return fr_link_look(&e->link);
 }
 
 static bool tcp_peer_call(struct fr_ep *ep, struct fr_call *call_out)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/settings.h"
 #include "lib/transport/transport_list.h"
 
 #define CACHE_LINE 64
@@ -63,6 +64,7 @@ static struct fr_ucx_ep *ep_create(struct fr_ucx *t, int peer, struct fr_link_so
 	/* begin counts up: the first message is number 0. */
 	e->in_number = e->out_number = UINT32_MAX;
 	fr_link_init(&e->link, s->fd[0], peer, s->where, e->base.why, sizeof(e->base.why));
+	fr_link_watch(&e->link, &s->process, fr_settings()->link_keepalive_s);
 	e->out_window = fr_ucx_alloc(t, (size_t)FR_UCX_WINDOWS * FR_UCX_EAGER_BYTES);
 	e->stages = fr_ucx_alloc(t, (size_t)FR_UCX_STAGES * FR_UCX_BULK_BYTES);
 	if (e->out_window != NULL && e->stages != NULL)
@@ -102,7 +104,7 @@ static ferrule_status_t ucx_open(const struct fr_transport_params *params,
 	t->memory_bytes = sizeof(*t);
 	ferrule_status_t status = FERRULE_ERR_NO_MEMORY;
 	t->eps = fr_ucx_alloc(t, (size_t)t->n_ranks * sizeof(struct fr_ucx_ep *));
-	t->naps = fr_ucx_alloc(t, ((size_t)t->n_ranks + 1) * sizeof(*t->naps));
+	t->naps = fr_ucx_alloc(t, (2 * (size_t)t->n_ranks + 1) * sizeof(*t->naps));
 	if (t->eps == NULL || t->naps == NULL) {
 		snprintf(why, why_bytes, "ucx: no memory for %d ranks", t->n_ranks);
 		goto err_destroy;

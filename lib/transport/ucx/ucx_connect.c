@@ -127,6 +127,8 @@ void fr_ucx_nap(struct fr_transport *base, uint64_t ns)
 			continue;
 		const int events = POLLIN | (e->link.out_bytes > 0 ? POLLOUT : 0);
 		t->naps[n++] = (struct pollfd){.fd = e->link.fd, .events = (short)events};
+		if (e->link.process.fd >= 0)
+			t->naps[n++] = (struct pollfd){.fd = e->link.process.fd, .events = POLLIN};
 	}
 	ppoll(t->naps, n, &limit, NULL);
 	t->api->worker_progress(t->worker);
@@ -261,6 +263,8 @@ static bool wire_up_one(struct fr_ucx *t, struct fr_ucx_ep *e, ferrule_status_t 
 	/* A peer that gave up; one that is wired up and has left since is none of these. */
 	if (*status == FERRULE_OK && e->ucp == NULL && e->link.has_left)
 		*status = fr_link_lost(&e->link, 0);
+	if (*status == FERRULE_OK)
+		*status = fr_link_look(&e->link);
 	if (*status == FERRULE_OK && e->broken != UCS_OK && !is_wired_up(t, e))
 		*status = fr_ucx_lost(e);
 	return *status == FERRULE_OK && is_wired_up(t, e);

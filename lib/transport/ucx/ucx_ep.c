@@ -267,6 +267,13 @@ ferrule_status_t fr_ucx_take_notes(struct fr_ucx_ep *e)
 	return e->link.fault;
 }
 
+/* Does this rank still need something of its peer for what it sends?  One that has left takes no
+ * more. */
+static bool has_unsent(const struct fr_ucx_ep *e)
+{
+	return e->out_moved != e->out_bytes || (e->broken != UCS_OK && e->settled != e->n_sent);
+}
+
 static ferrule_status_t ucx_check(struct fr_ep *ep)
 {
 	struct fr_ucx_ep *e = fr_ucx_ep_of(ep);
@@ -276,11 +283,13 @@ static ferrule_status_t ucx_check(struct fr_ep *ep)
 	t->api->worker_progress(t->worker);
 	fr_ucx_settle(e);
 	if (e->link.has_left)
-		return fr_ucx_has_unread(e) ? FERRULE_OK : fr_link_lost(&e->link, 0);
+		return fr_ucx_has_unread(e) && !has_unsent(e) ? FERRULE_OK
+		                                              : fr_link_lost(&e->link, 0);
+	/* A peer that died explains a connection that broke. */
 	if (e->broken != UCS_OK)
-		return fr_ucx_lost(e);
+		return fr_link_look(&e->link) != FERRULE_OK ? e->link.fault : fr_ucx_lost(e);
 	fr_link_tell_status(&e->link, &t->status);
-	return e->link.fault;
+	return fr_link_look(&e->link);
 }
 
 static bool ucx_peer_call(struct fr_ep *ep, struct fr_call *call_out)

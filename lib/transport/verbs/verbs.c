@@ -221,9 +221,11 @@ static bool make_ep(struct fr_vb *t, int peer, struct fr_link_sockets *s)
 	e->tx.grants_from = e->rx.grants_from = UINT32_MAX;
 	fr_link_init(&e->link, s->fd[0], peer, s->where, e->base.why, sizeof(e->base.why));
 	s->fd[0] = -1;
+	fr_link_watch(&e->link, &s->process, fr_settings()->link_keepalive_s);
 	t->eps[peer] = e;
 	t->memory_bytes += sizeof(*e);
-	return watch_fd(t, e->link.fd, (uint32_t)peer);
+	return watch_fd(t, e->link.fd, (uint32_t)peer) &&
+	       (e->link.process.fd < 0 || watch_fd(t, e->link.process.fd, (uint32_t)peer));
 }
 
 static ferrule_status_t vb_connect(struct fr_transport *base, const bool *wanted,

@@ -105,6 +105,7 @@ struct fr_vb_tx {
 	const struct fr_vb_mr *lent;
 	uint32_t number, large;
 	bool is_placed, is_begun; /* is_begun: its first piece was sent */
+	bool is_held;             /* the last send_begin could not begin it yet */
 	struct fr_call call;
 	uint64_t place;
 	/* What the peer granted. */
@@ -209,7 +210,8 @@ struct fr_vb {
 	int n_unready; /* endpoints that are being connected */
 	uint32_t idle_polls;
 	uint64_t served_ns; /* when the links were last looked at in a check */
-	int epoll;          /* links, asynchronous events and those of connection managers */
+	int epoll;          /* links, peers' processes, asynchronous events and those of
+	                     * connection managers */
 	struct ibv_recv_wr recv_chain[FR_VB_RECV_CHAIN];
 	uint64_t memory_bytes;
 	bool is_aborted;

@@ -673,9 +673,11 @@ static void serve_link(struct fr_vb *t, struct fr_vb_ep *e)
 		status = fr_link_poll(&e->link);
 	} while (status == FERRULE_OK && fr_link_take_note(&e->link, &note) &&
 	         (on_note(e, &note), e->link.fault == FERRULE_OK));
-	/* An ended connection would wake every nap. */
-	if (e->link.fault != FERRULE_OK || e->link.has_left)
+	/* An ended connection or process would wake every nap. */
+	if (e->link.fault != FERRULE_OK || e->link.has_left) {
 		epoll_ctl(t->epoll, EPOLL_CTL_DEL, e->link.fd, NULL);
+		epoll_ctl(t->epoll, EPOLL_CTL_DEL, e->link.process.fd, NULL);
+	}
 }
 
 /* What is due by the clock while an endpoint is being connected. */

@@ -114,13 +114,14 @@ static ferrule_status_t send_begin(struct fr_ep *ep, const struct fr_message *m)
 	const ferrule_status_t status = is_usable(e);
 	uint64_t place = 0;
 
-	if (status != FERRULE_OK)
+	if (status < 0)
 		return status;
-	if (m->bytes >= t->zero_copy) {
-		if (!find_place(e, m, &place))
-			return e->link.fault != FERRULE_OK ? e->link.fault : FERRULE_INPROGRESS;
+	tx->is_held =
+		status != FERRULE_OK || (m->bytes >= t->zero_copy && !find_place(e, m, &place));
+	if (tx->is_held)
+		return e->link.fault != FERRULE_OK ? e->link.fault : FERRULE_INPROGRESS;
+	if (m->bytes >= t->zero_copy)
 		tx->large++;
-	}
 	tx->bytes = m->bytes;
 	tx->moved = 0;
 	tx->call = *m->call;

@@ -15,9 +15,9 @@
 /* Links and completions wake a nap; it is short for what is due by the clock. */
 #define NAP_NS 500000u
 
-static bool is_undecided(const struct fr_vb_ep *e)
+static bool is_undecided(struct fr_vb_ep *e)
 {
-	return e->link.fault == FERRULE_OK && !e->link.has_left && e->state != FR_VB_READY;
+	return fr_link_look(&e->link) == FERRULE_OK && !e->link.has_left && e->state != FR_VB_READY;
 }
 
 /* What an endpoint that is not ready means. */

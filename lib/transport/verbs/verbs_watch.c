@@ -177,6 +177,13 @@ static void settle_regions(struct fr_vb *t)
 	fr_regions_settle(t->regions);
 }
 
+/* Does this rank still need something of its peer for what it sends?  One that has left takes no
+ * more and grants no more. */
+static bool has_unsent(const struct fr_vb_ep *e)
+{
+	return e->tx.is_held || e->tx.moved != e->tx.bytes;
+}
+
 ferrule_status_t fr_vb_check(struct fr_ep *ep)
 {
 	struct fr_vb_ep *e = fr_vb_ep_of(ep);
@@ -194,7 +201,7 @@ ferrule_status_t fr_vb_check(struct fr_ep *ep)
 	if (e->link.fault != FERRULE_OK)
 		return e->link.fault;
 	/* It said goodbye after its last write was acknowledged, so all it wrote is here. */
-	if (e->link.has_left && !(e->rx.arrived & 1))
+	if (e->link.has_left && (!(e->rx.arrived & 1) || has_unsent(e)))
 		return fr_link_lost(&e->link, 0);
 	if (e->state == FR_VB_READY) {
 		watch_work(e, now);
@@ -202,5 +209,5 @@ ferrule_status_t fr_vb_check(struct fr_ep *ep)
 		fr_vb_flush_grants(e);
 	}
 	fr_link_tell_status(&e->link, &t->status);
-	return e->link.fault;
+	return fr_link_look(&e->link);
 }
