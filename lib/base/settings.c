@@ -16,6 +16,7 @@
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/base/netif.h"
 #include "lib/base/parse.h"
 
 enum kind { KIND_INT, KIND_REAL, KIND_BOOL, KIND_SIZE, KIND_TEXT, KIND_WORD };
@@ -100,6 +101,16 @@ static ferrule_status_t check_job_key(const char *text)
 	                strlen(text), strlen(text) == 64 ? ", some of them no digits" : "");
 }
 
+static ferrule_status_t check_socket_ifname(const char *text)
+{
+	char why[200];
+
+	if (fr_netif_check(text, why, sizeof(why)))
+		return FERRULE_OK;
+	return fr_error(FERRULE_ERR_SETTING, "FERRULE_SOCKET_IFNAME=%.120s is not allowed: %s",
+	                text, why);
+}
+
 /* Row of the setting that "NAME=value" sets and its value; NULL when it sets none. */
 static const struct row *find_row(const char *assignment, const char **value_out)
 {
@@ -135,7 +146,9 @@ ferrule_status_t fr_settings_parse(const char *const *env, struct fr_settings *o
 			return fr_error(FERRULE_ERR_SETTING, "%s=%.80s is not allowed; allowed: %s",
 			                row->name, value, row->allowed);
 	}
-	const ferrule_status_t status = check_job_key(parsed.job_key);
+	ferrule_status_t status = check_job_key(parsed.job_key);
+	if (status == FERRULE_OK)
+		status = check_socket_ifname(parsed.socket_ifname);
 	if (status == FERRULE_OK)
 		*out = parsed;
 	return status;

@@ -35,8 +35,9 @@
 	X(job_key, "FERRULE_JOB_KEY", TEXT, "", 0, 0, "64 hexadecimal digits",                \
 	  "secret that ranks prove to each other; `ferrule run` makes a fresh one")           \
 	X(socket_ifname, "FERRULE_SOCKET_IFNAME", TEXT, "", 0, 0,                             \
-	  "interface names, comma-separated; ^ first excludes them",                          \
-	  "network interfaces of the TCP transport")                                          \
+	  "beginnings of interface names and networks as 10.0.0.0/8, comma-separated; first " \
+	  "= for whole names, ^ for all but these, ^= for both",                              \
+	  "network interfaces that ranks may be reached at")                                  \
 	X(socket_family, "FERRULE_SOCKET_FAMILY", WORD, "any", 0, 0, "any|ipv4|ipv6",         \
 	  "address family of the TCP transport")                                              \
 	X(sockets_per_peer, "FERRULE_SOCKETS_PER_PEER", INT, "1", 1, 16, "1 to 16",           \

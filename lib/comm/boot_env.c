@@ -15,6 +15,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/base/netif.h"
 #include "lib/base/parse.h"
 #include "lib/base/settings.h"
 #include "lib/comm/boot_launcher.h"
@@ -223,6 +224,12 @@ static ferrule_status_t open_place(const struct fr_boot_env *env, uint64_t deadl
 	unsigned char key[FR_AUTH_KEY_BYTES];
 	int listen_fd = -1;
 
+	if (is_this_host_only(env->host) && !fr_netif_has_loopback())
+		return fr_error(
+			FERRULE_ERR_SYSTEM,
+			"MASTER_ADDR=%.80s is loopback, which is down; bring it up: ip link "
+			"set lo up",
+			env->host);
 	snprintf(place.text, sizeof(place.text),
 	         strchr(env->host, ':') ? "[%.120s]:%u" : "%.120s:%u", env->host, env->port);
 	if (env->rank == 0) {

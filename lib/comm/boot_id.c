@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "lib/base/auth.h"
 #include "lib/base/error.h"
 #include "lib/base/machine.h"
+#include "lib/base/netif.h"
+#include "lib/base/settings.h"
 #include "lib/comm/boot_open.h"
 #include "lib/comm/boot_wire.h"
 
@@ -79,47 +82,72 @@ static int rank_interface(const char *name)
 	return 0;
 }
 
-/* Takes an interface's address when it is one that another host could dial. */
-static bool take_address(const struct ifaddrs *at, struct fr_boot_id_addr *out)
+/* Takes an interface's address when it is up and the setting allows it. */
+static bool take_address(const struct ifaddrs *at, bool is_loopback, struct fr_boot_id_addr *out)
 {
-	if (!at->ifa_addr || !(at->ifa_flags & IFF_UP) || at->ifa_flags & IFF_LOOPBACK)
+	if (!at->ifa_addr || !(at->ifa_flags & IFF_UP) ||
+	    !(at->ifa_flags & IFF_LOOPBACK) == is_loopback ||
+	    !fr_netif_fits(fr_settings()->socket_ifname, at->ifa_name, at->ifa_addr))
 		return false;
 	memset(out, 0, sizeof(*out));
 	if (at->ifa_addr->sa_family == AF_INET) {
-		const struct sockaddr_in *in4 = (const struct sockaddr_in *)at->ifa_addr;
 		out->family = 4;
-		memcpy(out->bytes, &in4->sin_addr, 4);
+		memcpy(out->bytes, &((const struct sockaddr_in *)at->ifa_addr)->sin_addr, 4);
 		return true;
 	}
 	if (at->ifa_addr->sa_family != AF_INET6)
 		return false;
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)at->ifa_addr;
-	/* Needs a scope that has no meaning on another host. */
-	if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
-		return false;
 	out->family = 6;
-	memcpy(out->bytes, &in6->sin6_addr, 16);
+	memcpy(out->bytes, &((const struct sockaddr_in6 *)at->ifa_addr)->sin6_addr, 16);
 	return true;
 }
 
-/* Best first: real interfaces before bridges, IPv4 before IPv6, in the kernel's order. */
-static void collect_addresses(struct fr_boot_id *id)
+/* Smaller is better: real interfaces before bridges, IPv4 before IPv6; link-local addresses need an
+ * interface that the other host has to guess, so they come last. */
+#define PENALTY_MAX 4
+static int penalty(const struct ifaddrs *at, const struct fr_boot_id_addr *addr)
 {
-	struct ifaddrs *list;
+	if (addr->family == 6 && fr_netif_is_link_local(addr->bytes))
+		return PENALTY_MAX;
+	return 2 * rank_interface(at->ifa_name) + (addr->family == 6);
+}
 
-	if (getifaddrs(&list) != 0)
-		return;
-	for (int pass = 0; pass < 4; pass++) {
-		for (const struct ifaddrs *at = list; at; at = at->ifa_next) {
+/* Best first, else in the kernel's order; returns how many. */
+static int pick_addresses(const struct ifaddrs *list, bool is_loopback, struct fr_boot_id_addr *out,
+                          int max)
+{
+	int n = 0;
+
+	for (int wanted = 0; wanted <= PENALTY_MAX; wanted++) {
+		for (const struct ifaddrs *at = list; at && n < max; at = at->ifa_next) {
 			struct fr_boot_id_addr addr;
-			if (id->n_addrs == FR_BOOT_ID_MAX_ADDRS)
-				break;
-			if (rank_interface(at->ifa_name) == pass / 2 && take_address(at, &addr) &&
-			    addr.family == (pass % 2 == 0 ? 4 : 6))
-				id->addrs[id->n_addrs++] = addr;
+			if (take_address(at, is_loopback, &addr) && penalty(at, &addr) == wanted)
+				out[n++] = addr;
 		}
 	}
+	return n;
+}
+
+/* How other hosts reach this one.  None is an error only when the setting leaves nothing. */
+static ferrule_status_t collect_addresses(struct fr_boot_id *id)
+{
+	const char *selector = fr_settings()->socket_ifname;
+	struct fr_boot_id_addr loopback;
+	struct ifaddrs *list;
+	char text[200];
+
+	if (getifaddrs(&list) != 0)
+		return FERRULE_OK;
+	id->n_addrs = pick_addresses(list, false, id->addrs, FR_BOOT_ID_MAX_ADDRS);
+	const bool has_any = id->n_addrs > 0 || pick_addresses(list, true, &loopback, 1) > 0;
+	fr_netif_text(list, text, sizeof(text));
 	freeifaddrs(list);
+	if (has_any || selector[0] == '\0')
+		return FERRULE_OK;
+	return fr_error(
+		FERRULE_ERR_SETTING,
+		"no interface fits FERRULE_SOCKET_IFNAME=%.80s; with addresses and up are: %s",
+		selector, text);
 }
 
 ferrule_status_t fr_boot_new_id(ferrule_unique_id_t *id_out)
@@ -131,8 +159,9 @@ ferrule_status_t fr_boot_new_id(ferrule_unique_id_t *id_out)
 		return fr_error(FERRULE_ERR_SYSTEM, "cannot listen for a unique id: %s",
 		                strerror(errno));
 	fr_random(id.secret, sizeof(id.secret));
-	collect_addresses(&id);
-	const ferrule_status_t status = remember(id.secret, fd);
+	ferrule_status_t status = collect_addresses(&id);
+	if (status == FERRULE_OK)
+		status = remember(id.secret, fd);
 	if (status == FERRULE_OK)
 		fr_boot_put_id(&id, id_out);
 	else
@@ -157,18 +186,39 @@ static ferrule_status_t check_arguments(const ferrule_unique_id_t *bytes, int ra
 	return FERRULE_OK;
 }
 
-/* In rank 0's own network loopback is surest; the other addresses follow in the id's order. */
-static void find_place(const struct fr_boot_id *id, struct fr_rendezvous *place)
+static void add_addresses(const struct fr_boot_id_addr *addrs, int n, uint16_t port,
+                          struct fr_rendezvous *place)
 {
-	static const unsigned char loopback[16] = {127, 0, 0, 1};
+	for (int i = 0; i < n && place->n_addrs < FR_RENDEZVOUS_MAX_ADDRS; i++)
+		fr_net_numeric(addrs[i].family, addrs[i].bytes, port,
+		               &place->addrs[place->n_addrs++]);
+}
+
+/* In rank 0's own network loopback is surest; the other addresses follow in the id's order. */
+static ferrule_status_t find_place(const struct fr_boot_id *id, struct fr_rendezvous *place)
+{
+	struct fr_boot_id_addr loopback[2];
+	const bool is_near = id->network == fr_network_id();
+	struct ifaddrs *list;
 
 	memset(place, 0, sizeof(*place));
-	if (id->network == fr_network_id() || id->n_addrs == 0)
-		fr_net_numeric(4, loopback, id->port, &place->addrs[place->n_addrs++]);
-	for (int i = 0; i < id->n_addrs; i++)
-		fr_net_numeric(id->addrs[i].family, id->addrs[i].bytes, id->port,
-		               &place->addrs[place->n_addrs++]);
+	if (is_near && !fr_netif_has_loopback())
+		return fr_error(FERRULE_ERR_SYSTEM, "the loopback interface is down, so processes "
+		                                    "of this host cannot reach each other; bring "
+		                                    "it up: ip link set lo up");
+	if (is_near && getifaddrs(&list) == 0) {
+		const int n = pick_addresses(list, true, loopback, 2);
+		add_addresses(loopback, n, id->port, place);
+		freeifaddrs(list);
+	}
+	add_addresses(id->addrs, id->n_addrs, id->port, place);
+	if (place->n_addrs == 0)
+		return fr_error(FERRULE_ERR_SYSTEM,
+		                "the host of rank 0 has no address but loopback that %s; connect "
+		                "it to a network, or see FERRULE_SOCKET_IFNAME",
+		                is_near ? "this process may use" : "other hosts could reach");
 	fr_net_text(&place->addrs[0], place->text);
+	return FERRULE_OK;
 }
 
 static ferrule_status_t open_with(const struct fr_boot_id *id, int rank, int n_ranks,
@@ -189,7 +239,12 @@ static ferrule_status_t open_with(const struct fr_boot_id *id, int rank, int n_r
 		close(listen_fd);
 		return fr_boot_open_alone(out);
 	}
-	find_place(id, &place);
+	const ferrule_status_t status = find_place(id, &place);
+	if (status != FERRULE_OK) {
+		if (listen_fd >= 0)
+			close(listen_fd);
+		return status;
+	}
 	const struct fr_star_params params = {.rank = rank,
 	                                      .n_ranks = n_ranks,
 	                                      .key = id->secret,

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/netif.h"
 
 #define LISTEN_BACKLOG 1024
 
@@ -32,7 +33,20 @@ void fr_net_numeric(int family, const unsigned char *bytes, uint16_t port, struc
 	in6->sin6_family = AF_INET6;
 	in6->sin6_port = htons(port);
 	memcpy(&in6->sin6_addr, bytes, 16);
+	if (fr_netif_is_link_local(bytes))
+		in6->sin6_scope_id = fr_netif_scope(bytes);
 	out->length = sizeof(*in6);
+}
+
+/* "localhost" is loopback whatever /etc/hosts says, and on a host of one family that family's. */
+static int resolve_localhost(uint16_t port, struct fr_net_addr *out, int max)
+{
+	static const unsigned char ipv4[16] = {127, 0, 0, 1}, ipv6[16] = {[15] = 1};
+
+	fr_net_numeric(4, ipv4, port, &out[0]);
+	if (max > 1)
+		fr_net_numeric(6, ipv6, port, &out[1]);
+	return max > 1 ? 2 : 1;
 }
 
 int fr_net_resolve(const char *host, uint16_t port, struct fr_net_addr *out, int max,
@@ -44,6 +58,8 @@ int fr_net_resolve(const char *host, uint16_t port, struct fr_net_addr *out, int
 	char port_text[8];
 	int n = 0;
 
+	if (strcmp(host, "localhost") == 0)
+		return resolve_localhost(port, out, max);
 	snprintf(port_text, sizeof(port_text), "%u", port);
 	const int rc = getaddrinfo(host, port_text, &hints, &list);
 	if (rc != 0) {

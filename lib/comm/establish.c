@@ -250,7 +250,7 @@ static ferrule_status_t open_one(struct ferrule_comm *c, struct opened *o, int t
 		.one_host = is_uniform(c),
 		.one_network = is_one_network(c),
 	};
-	char why[200] = "";
+	char why[400] = "";
 	const ferrule_status_t status =
 		fr_transports[t]->open(&params, &o->of[t], why, sizeof(why));
 

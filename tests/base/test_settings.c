@@ -95,6 +95,9 @@ static void test_bad_values_are_named_with_what_is_allowed(void)
 	         "FERRULE_LOG=loud is not allowed; allowed: error|warning|info|debug"},
 		{"FERRULE_LOG=warn",
 	         "FERRULE_LOG=warn is not allowed; allowed: error|warning|info|debug"},
+		{"FERRULE_SOCKET_IFNAME=eth0,10.0.0.0/40",
+	         "FERRULE_SOCKET_IFNAME=eth0,10.0.0.0/40 is not allowed: entry '10.0.0.0/40' is no "
+	         "network; allowed: as 10.0.0.0/8 or fd00::/8"},
 		{"FERRULE_LOG=error|warning",
 	         "FERRULE_LOG=error|warning is not allowed; allowed: error|warning|info|debug"},
 	};

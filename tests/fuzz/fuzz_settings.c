@@ -1,11 +1,13 @@
 /* What a rank reads from its environment: FERRULE_* settings and the launcher's variables. */
 #include "config.h"
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/netif.h"
 #include "lib/base/settings.h"
 #include "lib/comm/boot_env.h"
 #include "lib/comm/boot_launcher.h"
@@ -30,6 +32,12 @@ static void check_settings(const char *const *env)
 	require(s.sockets_per_peer >= 1 && s.sockets_per_peer <= 16);
 	require(s.shm_ring >= 65536 && s.shm_ring <= 1u << 30);
 	require(strlen(s.job_key) == 0 || strlen(s.job_key) == 64);
+	const struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = 0x0100000a};
+	const struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	const char *selector = s.socket_ifname;
+	if (selector[0] == '\0' || strcmp(selector, "0.0.0.0/0") == 0)
+		require(fr_netif_fits(selector, "eth0", (const struct sockaddr *)&in));
+	fr_netif_fits(selector, "eth0", (const struct sockaddr *)&in6);
 }
 
 static void check_launcher(const char *const *lines, int n)

@@ -60,7 +60,7 @@ static void expect(const struct expectation *x)
 {
 	struct machine m;
 	struct fr_link_place places[4];
-	char why[200] = "", text[200] = "", one[64];
+	char why[400] = "", text[200] = "", one[64];
 	struct fr_link_wish wish = {
 		.ifname = x->ifname, .family = x->family, .one_network = x->one_network};
 	build(&m);
@@ -80,7 +80,7 @@ static void expect(const struct expectation *x)
 		return;
 	CU_ASSERT_PTR_NOT_NULL(strstr(why, "FERRULE_SOCKET_IFNAME"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(why, x->ifname));
-	CU_ASSERT_PTR_NOT_NULL(strstr(why, "lo, eth0, ib0"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "lo 127.0.0.1 ::1, eth0 fe80::1 2001:db8::5"));
 }
 
 static void test_one_host_uses_loopback_alone(void)
@@ -110,15 +110,34 @@ static void test_named_interfaces_alone_are_used(void)
 	expect(&(struct expectation){"ib0,lo", "ipv4", true, NULL, "127.0.0.1:0 198.51.100.5:0"});
 }
 
+static void test_beginnings_and_networks_are_used(void)
+{
+	expect(&(struct expectation){"eth", "ipv4", false, NULL, "192.0.2.5:0"});
+	expect(&(struct expectation){"=eth0", "ipv4", true, NULL, "192.0.2.5:0"});
+	expect(&(struct expectation){"198.51.100.0/24", "any", true, NULL, "198.51.100.5:0"});
+	expect(&(struct expectation){"2001:db8::/32,lo", "ipv6", true, NULL,
+	                             "[::1]:0 [2001:db8::5]:0"});
+}
+
+static void test_link_local_addresses_stand_in(void)
+{
+	expect(&(struct expectation){"fe80::/10", "any", false, NULL, "[fe80::1]:0"});
+	expect(&(struct expectation){"^ib,lo,192.0.2.0/24,2001:db8::/32", "any", false, NULL,
+	                             "[fe80::1]:0"});
+	expect(&(struct expectation){"eth", "ipv6", false, NULL, "[2001:db8::5]:0"});
+}
+
 static void test_excluded_interfaces_are_not_used(void)
 {
+	expect(&(struct expectation){"^192.0.2.0/24", "ipv4", false, NULL, "198.51.100.5:0"});
+	expect(&(struct expectation){"^=lo", "ipv4", true, NULL, "192.0.2.5:0 198.51.100.5:0"});
 	expect(&(struct expectation){"^eth0", "any", false, "192.0.2.5", "198.51.100.5:0"});
 	expect(&(struct expectation){"^lo", "ipv4", true, NULL, "192.0.2.5:0 198.51.100.5:0"});
 }
 
 static void test_nothing_that_fits_names_what_there_is(void)
 {
-	expect(&(struct expectation){"eth", "any", false, NULL, ""});
+	expect(&(struct expectation){"=eth", "any", false, NULL, ""});
 	expect(&(struct expectation){"eth1", "any", false, NULL, ""});
 	expect(&(struct expectation){"ib0", "ipv6", false, NULL, ""});
 	expect(&(struct expectation){"^lo,eth0,ib0", "any", true, NULL, ""});
@@ -144,6 +163,8 @@ int main(void)
 		{"without a route every network is offered",
 	         test_without_a_route_every_network_is_offered},
 		{"named interfaces alone are used", test_named_interfaces_alone_are_used},
+		{"beginnings and networks are used", test_beginnings_and_networks_are_used},
+		{"link-local addresses stand in", test_link_local_addresses_stand_in},
 		{"excluded interfaces are not used", test_excluded_interfaces_are_not_used},
 		{"nothing that fits names what there is",
 	         test_nothing_that_fits_names_what_there_is},

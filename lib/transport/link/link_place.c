@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/base/netif.h"
+
 socklen_t fr_link_place_sockaddr(const struct fr_link_place *place, struct sockaddr_storage *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -24,6 +26,9 @@ socklen_t fr_link_place_sockaddr(const struct fr_link_place *place, struct socka
 	in6->sin6_family = AF_INET6;
 	in6->sin6_port = htons(place->port);
 	memcpy(&in6->sin6_addr, place->addr, 16);
+	/* Interfaces have other numbers at the peer, so each end finds its own. */
+	if (fr_netif_is_link_local(place->addr))
+		in6->sin6_scope_id = fr_netif_scope(place->addr);
 	return sizeof(*in6);
 }
 
@@ -71,12 +76,8 @@ static struct fr_link_place place_of(const struct sockaddr *addr)
 		place.family = 4;
 		memcpy(place.addr, &((const struct sockaddr_in *)addr)->sin_addr, 4);
 	} else if (addr->sa_family == AF_INET6) {
-		const struct in6_addr *in6 = &((const struct sockaddr_in6 *)addr)->sin6_addr;
-		/* A link-local address means nothing without the peer's interface number. */
-		if (!IN6_IS_ADDR_LINKLOCAL(in6)) {
-			place.family = 6;
-			memcpy(place.addr, in6, 16);
-		}
+		place.family = 6;
+		memcpy(place.addr, &((const struct sockaddr_in6 *)addr)->sin6_addr, 16);
 	}
 	return place;
 }
@@ -84,19 +85,6 @@ static struct fr_link_place place_of(const struct sockaddr *addr)
 static bool is_same(const struct fr_link_place *a, const struct fr_link_place *b)
 {
 	return a->family == b->family && memcmp(a->addr, b->addr, sizeof(a->addr)) == 0;
-}
-
-/* Is `name` one of the comma-separated names? */
-static bool is_listed(const char *names, const char *name)
-{
-	const size_t length = strlen(name);
-	for (const char *at = names; *at != '\0';) {
-		const size_t word = strcspn(at, ",");
-		if (word == length && memcmp(at, name, length) == 0)
-			return true;
-		at += word + (at[word] == ',');
-	}
-	return false;
 }
 
 /* Which interfaces the rules without names allow. */
@@ -117,10 +105,10 @@ static bool fits(const struct choice *c, const struct ifaddrs *ifa, struct fr_li
 	if (place->family == 4 ? strcmp(wish->family, "ipv6") == 0
 	                       : strcmp(wish->family, "ipv4") == 0)
 		return false;
-	if (wish->ifname[0] == '^' && is_listed(wish->ifname + 1, ifa->ifa_name))
+	if (!fr_netif_fits(wish->ifname, ifa->ifa_name, ifa->ifa_addr))
 		return false;
-	if (wish->ifname[0] != '^' && wish->ifname[0] != '\0')
-		return is_listed(wish->ifname, ifa->ifa_name);
+	if (fr_netif_is_choice(wish->ifname))
+		return true;
 	switch (c->scope) {
 	case SCOPE_LOOPBACK:
 		return (ifa->ifa_flags & IFF_LOOPBACK) != 0;
@@ -133,11 +121,15 @@ static bool fits(const struct choice *c, const struct ifaddrs *ifa, struct fr_li
 	}
 }
 
-/* Smaller is better: the very address of the route, then IPv4, then IPv6. */
+/* Smaller is better: the very address of the route, then IPv4, then IPv6.  Link-local addresses
+ * stand in where there is no other, since which interface reaches them is a guess. */
+#define PENALTY_MAX 3
 static int penalty(const struct fr_link_place *place, const struct fr_link_place *route)
 {
 	if (is_same(place, route))
 		return 0;
+	if (place->family == 6 && fr_netif_is_link_local(place->addr))
+		return PENALTY_MAX;
 	return place->family == 4 ? 1 : 2;
 }
 
@@ -145,7 +137,9 @@ static int collect(const struct choice *c, const struct ifaddrs *list,
                    const struct fr_link_place *route, struct fr_link_place *places, int max)
 {
 	int n = 0;
-	for (int wanted = 0; wanted <= 2; wanted++) {
+	for (int wanted = 0; wanted <= PENALTY_MAX; wanted++) {
+		if (wanted == PENALTY_MAX && n > 0)
+			break;
 		for (const struct ifaddrs *ifa = list; ifa != NULL && n < max;
 		     ifa = ifa->ifa_next) {
 			struct fr_link_place place;
@@ -154,28 +148,6 @@ static int collect(const struct choice *c, const struct ifaddrs *list,
 		}
 	}
 	return n;
-}
-
-/* "lo eth0 eth1": what a person could have named. */
-static void list_names(const struct ifaddrs *list, char *buf, size_t bytes)
-{
-	size_t at = 0;
-	buf[0] = '\0';
-	for (const struct ifaddrs *ifa = list; ifa != NULL; ifa = ifa->ifa_next) {
-		if (place_of(ifa->ifa_addr).family == 0 || !(ifa->ifa_flags & IFF_UP))
-			continue;
-		bool is_again = false;
-		for (const struct ifaddrs *before = list; before != ifa; before = before->ifa_next)
-			is_again |= strcmp(before->ifa_name, ifa->ifa_name) == 0 &&
-			            place_of(before->ifa_addr).family != 0;
-		if (is_again)
-			continue;
-		const int n =
-			snprintf(buf + at, bytes - at, "%s%s", at > 0 ? ", " : "", ifa->ifa_name);
-		if (n < 0 || (size_t)n >= bytes - at)
-			return;
-		at += (size_t)n;
-	}
 }
 
 int fr_link_places_choose(const struct ifaddrs *list, const struct fr_link_wish *wish,
@@ -199,11 +171,10 @@ int fr_link_places_choose(const struct ifaddrs *list, const struct fr_link_wish 
 		if (n > 0)
 			return n;
 	}
-	char names[120];
-	list_names(list, names, sizeof(names));
+	char names[160];
 	snprintf(why, why_bytes,
-	         "no interface fits FERRULE_SOCKET_IFNAME=%s and FERRULE_SOCKET_FAMILY=%s; "
-	         "with addresses and up are: %s",
-	         wish->ifname, wish->family, names[0] != '\0' ? names : "none");
+	         "no interface fits FERRULE_SOCKET_IFNAME=%.60s and FERRULE_SOCKET_FAMILY=%s; with "
+	         "addresses and up are: %s",
+	         wish->ifname, wish->family, fr_netif_text(list, names, sizeof(names)));
 	return 0;
 }
