@@ -26,11 +26,13 @@
  */
 static bool hold_master_port(struct fr_job *job)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t length = sizeof(address);
+	/* Every address, and port 0: in both families that is all zeros. */
+	struct sockaddr_storage address = {.ss_family = (sa_family_t)job->master_family};
+	socklen_t length = job->master_family == AF_INET ? sizeof(struct sockaddr_in)
+	                                                 : sizeof(struct sockaddr_in6);
 	const int one = 1;
 
-	job->master_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	job->master_fd = socket(job->master_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (job->master_fd < 0 ||
 	    setsockopt(job->master_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
 	    bind(job->master_fd, (struct sockaddr *)&address, length) != 0 ||
@@ -38,7 +40,9 @@ static bool hold_master_port(struct fr_job *job)
 		fr_job_note(job, "cannot reserve a port for MASTER_PORT: %s", strerror(errno));
 		return false;
 	}
-	snprintf(job->master_port, sizeof(job->master_port), "%d", ntohs(address.sin_port));
+	/* The port lies at the same place in both families. */
+	snprintf(job->master_port, sizeof(job->master_port), "%d",
+	         ntohs(((struct sockaddr_in *)&address)->sin_port));
 	return true;
 }
 
@@ -105,7 +109,8 @@ static bool prepare(struct fr_job *job)
 		fr_job_note(job, "out of memory for %d ranks", what->n_ranks);
 		return false;
 	}
-	if (!choose_cores(job) || !hold_master_port(job) || !make_job_key(job))
+	if (!choose_cores(job) || !fr_job_choose_address(job) || !hold_master_port(job) ||
+	    !make_job_key(job))
 		return false;
 	if (what->tag_output) {
 		job->output = fr_output_create(what->n_ranks);

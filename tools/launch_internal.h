@@ -46,6 +46,8 @@ struct fr_job {
 	struct fr_launch_output *output; /* NULL: ranks write to the launcher's own */
 	cpu_set_t *cores;                /* one for each rank; NULL: not bound */
 	int master_fd;                   /* holds MASTER_PORT for rank 0 */
+	char master_addr[64];            /* of this host, for MASTER_ADDR */
+	int master_family;               /* AF_INET or AF_INET6 */
 	char master_port[8];
 	char job_key[65]; /* "": the environment has one */
 };
@@ -53,6 +55,9 @@ struct fr_job {
 /* fr_job_now_ns - monotonic time. */
 uint64_t fr_job_now_ns(void);
 
+/* fr_job_choose_address - sets master_addr to one at which ranks reach each other, by trying:
+ * loopback where it is up, of IPv4 or IPv6.  False with a message when there is none. */
+bool fr_job_choose_address(struct fr_job *job);
 /* fr_job_start_rank - forks rank `rank`; false with a message when that fails. */
 bool fr_job_start_rank(struct fr_job *job, int rank);
 /* fr_job_find_program - the path of the program, or 126 or 127 after a message; 0 when found. */

@@ -28,7 +28,7 @@ static void set_environment(const struct fr_job *job, int rank)
 	set_int("WORLD_SIZE", job->what->n_ranks);
 	set_int("LOCAL_RANK", rank);
 	set_int("LOCAL_WORLD_SIZE", job->what->n_ranks);
-	setenv("MASTER_ADDR", "127.0.0.1", 1);
+	setenv("MASTER_ADDR", job->master_addr, 1);
 	setenv("MASTER_PORT", job->master_port, 1);
 	if (job->job_key[0])
 		setenv("FERRULE_JOB_KEY", job->job_key, 1);

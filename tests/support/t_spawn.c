@@ -2,15 +2,19 @@
 
 #include "tests/support/t_spawn.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,10 +29,24 @@ struct job {
 	int n_ranks;
 	int port_fds[N_PORTS]; /* hold the port and the one above it, where a store would be */
 	int port;
-	int alive[2]; /* every child holds the write end; end of file means all have ended */
+	const char *address; /* of loopback */
+	int alive[2];        /* every child holds the write end; end of file means all have ended */
 	char key[2 * KEY_BYTES + 1];
 	pid_t *pids;
 };
+
+/* A host may have IPv6 alone. */
+static const char *find_loopback(void)
+{
+	const struct sockaddr_in in = {.sin_family = AF_INET,
+	                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const bool is_there = fd >= 0 && bind(fd, (const struct sockaddr *)&in, sizeof(in)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return is_there ? "127.0.0.1" : "::1";
+}
 
 static void set_number(const char *name, int value)
 {
@@ -45,7 +63,7 @@ static void set_environment(const struct job *job, int rank)
 	set_number("LOCAL_RANK", rank);
 	set_number("LOCAL_WORLD_SIZE", job->n_ranks);
 	set_number("MASTER_PORT", job->port);
-	setenv("MASTER_ADDR", "127.0.0.1", 1);
+	setenv("MASTER_ADDR", job->address, 1);
 	setenv("FERRULE_JOB_KEY", job->key, 1);
 	unsetenv("TORCHELASTIC_USE_AGENT_STORE");
 	unsetenv("FERRULE_STORE_PORT");
@@ -158,6 +176,7 @@ int t_spawn(int n_ranks, double deadline_s, int (*fn)(int rank, int n_ranks, voi
 		return -1;
 	make_key(&job);
 	int result = -1;
+	job.address = find_loopback();
 	job.port = t_port_hold(N_PORTS, job.port_fds);
 	if (job.port > 0) {
 		if (pipe2(job.alive, O_CLOEXEC) == 0)

@@ -8,7 +8,7 @@
 /*
  * t_spawn - runs fn(rank, n_ranks, arg) in n_ranks forked processes and waits for all of them.
  *
- * Each process finds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR (127.0.0.1), MASTER_PORT (free)
+ * Each process finds RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR (loopback), MASTER_PORT (free)
  * and a fresh FERRULE_JOB_KEY in its environment, so that ferrule_comm_create_from_env() works
  * there.  What fn returns is the exit code; death by a signal counts as 128 + signal, being
  * killed at the deadline as T_SPAWN_LATE.  exit_codes[n_ranks] may be NULL.  Nothing is left
