@@ -3,6 +3,7 @@
 
 #include "lib/comm/boot.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +12,17 @@
 #include "lib/base/auth.h"
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/base/supervisor.h"
 #include "lib/comm/boot_open.h"
+#include "lib/comm/boot_wire.h"
 
 struct fr_boot {
 	struct fr_boot_info info;
 	struct fr_boot_server *server;
 	struct fr_boot_client *client;
+	struct fr_supervisor supervisor;
+	ferrule_status_t failure; /* the first one */
+	char failure_text[FR_BOOT_FAIL_MAX_TEXT + 1];
 };
 
 _Static_assert(FR_JOB_KEY_BYTES == FR_AUTH_KEY_BYTES, "the job key is what auth.h proves");
@@ -34,6 +40,52 @@ ferrule_status_t fr_boot_open_alone(struct fr_boot **out)
 	return FERRULE_OK;
 }
 
+/* ---- failing once ---- */
+
+/* Keeps an error that came from below; returns the status. */
+static ferrule_status_t keep(struct fr_boot *boot, ferrule_status_t status)
+{
+	if (status != FERRULE_OK && boot->failure == FERRULE_OK) {
+		boot->failure = status;
+		snprintf(boot->failure_text, sizeof(boot->failure_text), "%s", fr_error_text());
+	}
+	return status;
+}
+
+static ferrule_status_t say_again(const struct fr_boot *boot)
+{
+	return fr_error(boot->failure, "%s", boot->failure_text);
+}
+
+static ferrule_status_t check(struct fr_supervisor *supervisor)
+{
+	struct fr_boot *boot =
+		(struct fr_boot *)((char *)supervisor - offsetof(struct fr_boot, supervisor));
+
+	if (boot->failure != FERRULE_OK)
+		return say_again(boot);
+	return keep(boot, boot->server ? fr_boot_server_check(boot->server)
+	                               : fr_boot_client_check(boot->client));
+}
+
+struct fr_supervisor *fr_boot_supervisor(struct fr_boot *boot)
+{
+	return boot->server || boot->client ? &boot->supervisor : NULL;
+}
+
+ferrule_status_t fr_boot_fail(struct fr_boot *boot, ferrule_status_t status, const char *text)
+{
+	if (boot->failure != FERRULE_OK)
+		return say_again(boot);
+	if (boot->server)
+		return keep(boot, fr_boot_server_fail(boot->server, status, text));
+	if (boot->client)
+		return keep(boot, fr_boot_client_fail(boot->client, status, text));
+	return fr_error(status, "%s", text);
+}
+
+/* ---- opening ---- */
+
 static ferrule_status_t open_server(struct fr_boot *boot, const struct fr_star_params *params,
                                     int listen_fd)
 {
@@ -41,6 +93,8 @@ static ferrule_status_t open_server(struct fr_boot *boot, const struct fr_star_p
 
 	if (status != FERRULE_OK)
 		return status;
+	boot->supervisor =
+		(struct fr_supervisor){.fd = fr_boot_server_fd(boot->server), .check = check};
 	boot->info.comm_id = fr_boot_server_comm_id(boot->server);
 	snprintf(boot->info.master_addr, sizeof(boot->info.master_addr), "%s",
 	         fr_boot_server_host(boot->server));
@@ -53,6 +107,8 @@ static ferrule_status_t open_client(struct fr_boot *boot, const struct fr_star_p
 
 	if (status != FERRULE_OK)
 		return status;
+	boot->supervisor =
+		(struct fr_supervisor){.fd = fr_boot_client_fd(boot->client), .check = check};
 	boot->info.comm_id = fr_boot_client_comm_id(boot->client);
 	snprintf(boot->info.master_addr, sizeof(boot->info.master_addr), "%s",
 	         fr_boot_client_host(boot->client));
@@ -95,10 +151,14 @@ ferrule_status_t fr_boot_allgather(struct fr_boot *boot, const void *in, void *o
 		return fr_error(FERRULE_ERR_INTERNAL,
 		                "set-up block of %zu bytes; allowed: up to %d", bytes,
 		                FR_BOOT_MAX_BYTES);
+	if (boot->failure != FERRULE_OK)
+		return say_again(boot);
 	if (boot->server)
-		return fr_boot_server_allgather(boot->server, in, out, bytes, deadline_ns);
+		return keep(boot,
+		            fr_boot_server_allgather(boot->server, in, out, bytes, deadline_ns));
 	if (boot->client)
-		return fr_boot_client_allgather(boot->client, in, out, bytes, deadline_ns);
+		return keep(boot,
+		            fr_boot_client_allgather(boot->client, in, out, bytes, deadline_ns));
 	memmove(out, in, bytes);
 	return FERRULE_OK;
 }

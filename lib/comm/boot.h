@@ -13,6 +13,7 @@
 #include <ferrule/comm.h>
 
 struct fr_boot;
+struct fr_supervisor;
 
 #define FR_JOB_KEY_BYTES 32
 
@@ -44,6 +45,17 @@ const struct fr_boot_info *fr_boot_info(const struct fr_boot *boot);
 ferrule_status_t fr_boot_allgather(struct fr_boot *boot, const void *in, void *out, size_t bytes,
                                    uint64_t deadline_ns);
 #define FR_BOOT_MAX_BYTES 65536
+
+/*
+ * fr_boot_supervisor - watches the other ranks between exchanges, see supervisor.h; NULL for one
+ * rank alone.  The boot's own, until it is closed.
+ */
+struct fr_supervisor *fr_boot_supervisor(struct fr_boot *boot);
+/*
+ * fr_boot_fail - this rank cannot go on.  Tells all ranks; returns, with its text, what all of
+ * them report: this, or whatever made the boot fail before.  The first failure is the only one.
+ */
+ferrule_status_t fr_boot_fail(struct fr_boot *boot, ferrule_status_t status, const char *text);
 
 /* fr_boot_close - frees everything.  NULL is a no-op. */
 void fr_boot_close(struct fr_boot *boot);

@@ -9,19 +9,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
+#include "lib/base/log.h"
+#include "lib/base/system.h"
 #include "lib/base/text.h"
 #include "lib/base/wire.h"
 #include "lib/comm/boot_wire.h"
 
 /* One try to connect; a host that drops packets should not eat the whole deadline. */
 #define DIAL_NS 3000000000u
-/* With several addresses a silent one is left for the next after this, doubled each time. */
-#define ANSWER_NS 2000000000u
+/* Whoever is silent this long may be somebody else: the next try, with twice the patience. */
+#define ANSWER_NS     2000000000u
+#define ANSWER_MAX_NS 16000000000u
+/* What cannot pass by itself is tried again for this part of the time there is: an interface may
+ * be coming up, a name may be about to be published. */
+#define GRACE_PART 20
+/* How long a rank that failed waits for rank 0 to say what all of them report. */
+#define VERDICT_NS 400000000u
 /* Pauses between tries grow from the first to the second. */
 #define PAUSE_MIN_NS 1000000u
 #define PAUSE_MAX_NS 50000000u
@@ -39,18 +48,23 @@ struct fr_boot_client {
 
 /* How one try to reach rank 0 ended. */
 enum try_end {
-	TRY_IN,    /* both sides have proved the key */
-	TRY_AGAIN, /* nobody, or nobody of ours, is there yet */
-	TRY_FATAL, /* fr_error() has been called */
+	TRY_IN,       /* both sides have proved the key */
+	TRY_AGAIN,    /* nobody, or nobody of ours, is there yet */
+	TRY_HOPELESS, /* nothing that rank 0 does can change it; something here may, soon */
+	TRY_FATAL,    /* fr_error() has been called */
 };
 
 struct
 try {
 	const struct fr_star_params *params;
-	uint64_t answer_ns; /* patience with one address of several */
-	bool is_only_address;
+	uint64_t answer_ns;      /* patience with one that is silent */
+	uint64_t hopeless_ns;    /* since when every try is TRY_HOPELESS; 0: it is not */
 	ferrule_status_t status; /* of TRY_FATAL */
-	char why[120];           /* of the last TRY_AGAIN */
+	char why[160];           /* of the last TRY_AGAIN or TRY_HOPELESS */
+	/* Whoever answered without holding the key: nothing it says is believed, or ends the
+	 * search. */
+	unsigned n_strangers;
+	char stranger[FR_NET_TEXT_BYTES];
 };
 
 __attribute__((format(printf, 2, 3))) static enum try_end again(struct try *t, const char *format,
@@ -62,6 +76,29 @@ __attribute__((format(printf, 2, 3))) static enum try_end again(struct try *t, c
 	fr_vformat(t->why, sizeof(t->why), format, args);
 	va_end(args);
 	return TRY_AGAIN;
+}
+
+/* An error of dialling that passes when rank 0, or its host, is there. */
+static bool may_pass(int error)
+{
+	return error == ECONNREFUSED || error == ETIMEDOUT || error == ECONNRESET ||
+	       error == ECONNABORTED || error == EHOSTUNREACH || error == EHOSTDOWN ||
+	       error == EAGAIN || error == EINTR;
+}
+
+/* A failed call: out of something is final, the rest is a matter of time or of patience. */
+static enum try_end failed_call(struct try *t, const char *call, int error)
+{
+	if (fr_is_exhaustion(error)) {
+		char text[200];
+
+		t->status =
+			fr_error(FERRULE_ERR_SYSTEM, "rank %d cannot look for rank 0: %s",
+		                 t->params->rank, fr_system_text(call, error, text, sizeof(text)));
+		return TRY_FATAL;
+	}
+	again(t, "%s: %s", call, strerror(error));
+	return may_pass(error) ? TRY_AGAIN : TRY_HOPELESS;
 }
 
 /* ---- one connection ---- */
@@ -95,7 +132,7 @@ static enum try_end broken(struct try *t, enum fr_net_end end)
 		return again(t, "it accepted the connection but did not answer");
 	if (end == FR_NET_EOF)
 		return again(t, "it closed the connection");
-	return again(t, "%s", strerror(errno));
+	return failed_call(t, "recv", errno) == TRY_FATAL ? TRY_FATAL : TRY_AGAIN;
 }
 
 /* Sends HELLO, takes CHALLENGE. */
@@ -121,15 +158,17 @@ static enum try_end greet(struct try *t, int fd, struct fr_auth *auth, uint64_t 
 	return TRY_IN;
 }
 
-static enum try_end refuse_key(struct try *t, const char *where)
+/* It turned our proof away, or its own is wrong: it is another job's, or an impostor, and the
+ * rightful rank 0 may come yet. */
+static enum try_end no_key(struct try *t, const char *where)
 {
-	t->status =
-		fr_error(FERRULE_ERR_AUTH,
-	                 "rank %d of %d does not hold the same job key as rank 0 at %s; "
-	                 "FERRULE_JOB_KEY must be the same on all ranks (without it the key "
-	                 "follows from MASTER_ADDR, MASTER_PORT, TORCHELASTIC_RUN_ID and the user)",
-	                 t->params->rank, t->params->n_ranks, where);
-	return TRY_FATAL;
+	if (t->n_strangers++ == 0)
+		fr_log(FR_LOG_WARNING,
+		       "what answers at %s does not hold the job key of rank %d; going on until "
+		       "rank 0 does (FERRULE_JOB_KEY must be the same on all ranks)",
+		       where, t->params->rank);
+	snprintf(t->stranger, sizeof(t->stranger), "%s", where);
+	return again(t, "it does not hold the same job key");
 }
 
 /* Sends our PROOF, takes rank 0's. */
@@ -147,13 +186,13 @@ static enum try_end prove(struct try *t, int fd, const struct fr_auth *auth, con
 	if (end != FR_NET_DONE)
 		return broken(t, end);
 	if (is_ours && head.kind == FR_BOOT_REJECT && head.length == 0)
-		return refuse_key(t, where);
+		return no_key(t, where);
 	if (!is_ours || head.kind != FR_BOOT_PROOF || head.length != sizeof(proof))
 		return again(t, "something that is not Ferrule answered");
 	end = fr_net_recv(fd, proof, sizeof(proof), deadline_ns);
 	if (end != FR_NET_DONE)
 		return broken(t, end);
-	return fr_auth_verify(auth, proof) ? TRY_IN : refuse_key(t, where);
+	return fr_auth_verify(auth, proof) ? TRY_IN : no_key(t, where);
 }
 
 /* Rank 0 has proved its statement; do we agree with it?  Rank 0 checks ours alike. */
@@ -219,9 +258,8 @@ static enum try_end try_address(struct try *t, const struct fr_net_addr *a,
 
 	fr_net_text(a, c->where);
 	if (fd < 0)
-		return again(t, "%s", strerror(errno));
-	const uint64_t patience = t->is_only_address ? deadline : now + t->answer_ns;
-	const enum try_end end = handshake(t, fd, c->where, earlier(deadline, patience));
+		return failed_call(t, "connect", errno);
+	const enum try_end end = handshake(t, fd, c->where, earlier(deadline, now + t->answer_ns));
 	if (end == TRY_IN)
 		c->fd = fd;
 	else
@@ -229,36 +267,67 @@ static enum try_end try_address(struct try *t, const struct fr_net_addr *a,
 	return end;
 }
 
+static enum try_end try_addresses(struct try *t, const struct fr_net_addr *addrs, int n,
+                                  struct fr_boot_client *c)
+{
+	bool is_hopeless = true;
+
+	for (int i = 0; i < n; i++) {
+		const enum try_end end = try_address(t, &addrs[i], c);
+		if (end == TRY_IN || end == TRY_FATAL)
+			return end;
+		is_hopeless &= end == TRY_HOPELESS;
+	}
+	return is_hopeless ? TRY_HOPELESS : TRY_AGAIN;
+}
+
 static enum try_end try_place(struct try *t, struct fr_boot_client *c)
 {
 	const struct fr_rendezvous *place = t->params->place;
 	struct fr_net_addr found[FR_RENDEZVOUS_MAX_ADDRS];
-	const struct fr_net_addr *addrs = place->addrs;
-	int n = place->n_addrs;
-	enum try_end end = TRY_AGAIN;
+	const char *why;
 
-	if (place->host) {
-		const char *why;
-		n = fr_net_resolve(place->host, place->port, found, FR_RENDEZVOUS_MAX_ADDRS, &why);
-		addrs = found;
-		if (n == 0)
-			return again(t, "%s", why);
-	}
-	t->answer_ns *= 2;
-	t->is_only_address = n == 1;
-	for (int i = 0; i < n && end == TRY_AGAIN; i++)
-		end = try_address(t, &addrs[i], c);
-	return end;
+	t->answer_ns = earlier(2 * t->answer_ns, ANSWER_MAX_NS);
+	if (!place->host)
+		return try_addresses(t, place->addrs, place->n_addrs, c);
+	const int n =
+		fr_net_resolve(place->host, place->port, found, FR_RENDEZVOUS_MAX_ADDRS, &why);
+	if (n > 0)
+		return try_addresses(t, found, n, c);
+	if (fr_is_exhaustion(errno))
+		return failed_call(t, "getaddrinfo", errno);
+	const bool is_unknown = errno == ENOENT;
+	again(t, "getaddrinfo of %.80s: %s", place->host, why);
+	return is_unknown ? TRY_HOPELESS : TRY_AGAIN;
 }
 
 static ferrule_status_t give_up_search(const struct try *t, uint64_t began_ns)
 {
 	const struct fr_star_params *p = t->params;
+	const double tried_s = (double)(fr_clock_ns() - began_ns) * 1e-9;
 
+	if (t->n_strangers > 0)
+		return fr_error(FERRULE_ERR_AUTH,
+		                "rank %d of %d does not hold the same job key as what answers at "
+		                "%s (%u answers in %.3g s; last try: %s); FERRULE_JOB_KEY must be "
+		                "the same on all ranks (without it the key follows from "
+		                "MASTER_ADDR, MASTER_PORT, TORCHELASTIC_RUN_ID and the user)",
+		                p->rank, p->n_ranks, t->stranger, t->n_strangers, tried_s, t->why);
 	return fr_error(FERRULE_ERR_TIMEOUT,
 	                "rank 0 of %d did not answer rank %d at %s within %.3g s (last try: %s)",
-	                p->n_ranks, p->rank, p->place->text,
-	                (double)(fr_clock_ns() - began_ns) * 1e-9, t->why);
+	                p->n_ranks, p->rank, p->place->text, tried_s, t->why);
+}
+
+static ferrule_status_t give_up_hopeless(const struct try *t)
+{
+	const struct fr_star_params *p = t->params;
+
+	return fr_error(
+		FERRULE_ERR_SYSTEM,
+		"rank %d of %d cannot reach %s, where rank 0 should be: %s, for %.2g s; check "
+		"MASTER_ADDR and this host's network",
+		p->rank, p->n_ranks, p->place->text, t->why,
+		(double)(fr_clock_ns() - t->hopeless_ns) * 1e-9);
 }
 
 static void pause_ns(uint64_t ns)
@@ -272,6 +341,8 @@ static void pause_ns(uint64_t ns)
 static ferrule_status_t find_rank_0(struct fr_boot_client *c, const struct fr_star_params *p)
 {
 	const uint64_t began = fr_clock_ns();
+	const uint64_t grace_ns =
+		p->deadline_ns > began ? (p->deadline_ns - began) / GRACE_PART : 0;
 	struct try t = {.params = p, .answer_ns = ANSWER_NS / 2};
 
 	for (uint64_t pause = PAUSE_MIN_NS;; pause = earlier(2 * pause, PAUSE_MAX_NS)) {
@@ -280,7 +351,14 @@ static ferrule_status_t find_rank_0(struct fr_boot_client *c, const struct fr_st
 			return FERRULE_OK;
 		if (end == TRY_FATAL)
 			return t.status;
-		if (fr_clock_ns() + pause >= p->deadline_ns)
+		const uint64_t now = fr_clock_ns();
+		if (end != TRY_HOPELESS)
+			t.hopeless_ns = 0;
+		else if (t.hopeless_ns == 0)
+			t.hopeless_ns = now;
+		if (t.hopeless_ns != 0 && now - t.hopeless_ns > grace_ns)
+			return give_up_hopeless(&t);
+		if (now + pause >= p->deadline_ns)
 			return give_up_search(&t, began);
 		pause_ns(pause);
 	}
@@ -318,15 +396,16 @@ static ferrule_status_t take_failure(const struct fr_boot_client *c, uint32_t le
 	                c->where);
 }
 
-/* Is there something to read before `until_ns`? */
+/* Is there something to see before `until_ns`?  An error is, too. */
 static bool is_readable(int fd, uint64_t until_ns)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
-	int ms;
+	int ms, n;
 
 	do {
 		ms = fr_net_poll_ms(until_ns);
-		if (poll(&p, 1, ms) > 0)
+		n = poll(&p, 1, ms);
+		if (n > 0 || (n < 0 && errno != EINTR))
 			return true;
 	} while (ms > 0);
 	return false;
@@ -344,7 +423,8 @@ static enum fr_net_end await_head(const struct fr_boot_client *c, struct fr_boot
 
 	if (!is_readable(c->fd, deadline_ns - earlier(ASK_EARLY_NS, left / 4)))
 		send_frame(c->fd, FR_BOOT_GIVE_UP, c->round, NULL, 0, deadline_ns);
-	return receive_head(c->fd, head, is_ours, deadline_ns);
+	/* Its answer may be late on a busy host, and says more than that it is. */
+	return receive_head(c->fd, head, is_ours, deadline_ns + VERDICT_NS);
 }
 
 /* Receives one frame of exactly this kind, round and length. */
@@ -376,6 +456,43 @@ ferrule_status_t fr_boot_client_allgather(struct fr_boot_client *c, const void *
 	if (end != FR_NET_DONE && end != FR_NET_EOF)
 		return lost(c, end);
 	return receive_frame(c, FR_BOOT_DATA, out, bytes * (size_t)c->n_ranks, deadline_ns);
+}
+
+/* ---- between exchanges ---- */
+
+ferrule_status_t fr_boot_client_check(struct fr_boot_client *c)
+{
+	unsigned char nothing;
+	const ssize_t n = recv(c->fd, &nothing, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return FERRULE_OK;
+	if (n <= 0)
+		return lost(c, n == 0 || errno == ECONNRESET ? FR_NET_EOF : FR_NET_ERROR);
+	/* Rank 0 says nothing unasked but that the set-up has failed. */
+	return receive_frame(c, FR_BOOT_FAIL, &nothing, 0, fr_clock_ns() + VERDICT_NS);
+}
+
+ferrule_status_t fr_boot_client_fail(struct fr_boot_client *c, ferrule_status_t status,
+                                     const char *text)
+{
+	unsigned char payload[FR_BOOT_FAIL_MAX_BYTES];
+	const size_t bytes = fr_boot_put_fail(status, text, payload);
+	const uint64_t until = fr_clock_ns() + VERDICT_NS;
+	struct fr_boot_head head;
+	bool is_ours;
+
+	send_frame(c->fd, FR_BOOT_FAIL, c->round, payload, bytes, until);
+	/* What rank 0 tells everybody is this reason, or an earlier one. */
+	if (receive_head(c->fd, &head, &is_ours, until) == FR_NET_DONE && is_ours &&
+	    head.kind == FR_BOOT_FAIL)
+		return take_failure(c, head.length, until);
+	return fr_error(status, "%s", text);
+}
+
+int fr_boot_client_fd(const struct fr_boot_client *c)
+{
+	return c->fd;
 }
 
 /* ---- life ---- */

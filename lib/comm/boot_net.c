@@ -15,6 +15,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/netif.h"
+#include "lib/base/system.h"
 
 #define LISTEN_BACKLOG 1024
 
@@ -49,6 +50,16 @@ static int resolve_localhost(uint16_t port, struct fr_net_addr *out, int max)
 	return max > 1 ? 2 : 1;
 }
 
+/* Out of descriptors or memory looks like a name server that is away; errno tells. */
+static int resolve_errno(int rc)
+{
+	if (fr_is_exhaustion(errno))
+		return errno;
+	if (rc == EAI_MEMORY)
+		return ENOMEM;
+	return rc == EAI_AGAIN || rc == EAI_SYSTEM ? EAGAIN : ENOENT;
+}
+
 int fr_net_resolve(const char *host, uint16_t port, struct fr_net_addr *out, int max,
                    const char **why_out)
 {
@@ -61,8 +72,10 @@ int fr_net_resolve(const char *host, uint16_t port, struct fr_net_addr *out, int
 	if (strcmp(host, "localhost") == 0)
 		return resolve_localhost(port, out, max);
 	snprintf(port_text, sizeof(port_text), "%u", port);
+	errno = 0;
 	const int rc = getaddrinfo(host, port_text, &hints, &list);
 	if (rc != 0) {
+		errno = resolve_errno(rc);
 		*why_out = gai_strerror(rc);
 		return 0;
 	}
@@ -73,6 +86,7 @@ int fr_net_resolve(const char *host, uint16_t port, struct fr_net_addr *out, int
 	}
 	freeaddrinfo(list);
 	*why_out = n > 0 ? "" : "the name has no address";
+	errno = ENOENT;
 	return n;
 }
 

@@ -23,7 +23,9 @@ struct fr_net_addr {
 /* fr_net_numeric - an address from its family (4 or 6), bytes in network order and port. */
 void fr_net_numeric(int family, const unsigned char *bytes, uint16_t port, struct fr_net_addr *out);
 /* fr_net_resolve - addresses of a name or number, at most `max`; returns how many, 0 when there
- * are none now, with the reason in *why_out (static).  A name server may make it block. */
+ * are none now, with the reason in *why_out (static) and errno: ENOENT, there is no such name;
+ * EAGAIN, it cannot be told now; or what this process is out of.  A name server may make it
+ * block. */
 int fr_net_resolve(const char *host, uint16_t port, struct fr_net_addr *out, int max,
                    const char **why_out);
 /* fr_net_is_numeric - is it an address and not a name? */

@@ -41,6 +41,17 @@ ferrule_status_t fr_boot_server_open(const struct fr_star_params *params, int li
                                      struct fr_boot_server **out);
 ferrule_status_t fr_boot_server_allgather(struct fr_boot_server *s, const void *in, void *out,
                                           size_t bytes, uint64_t deadline_ns);
+/*
+ * fr_boot_server_check, fr_boot_client_check - between exchanges: OK, or why all fail.  Never
+ * blocks, but to read a reason that has begun to arrive.  fr_boot_*_fd is readable when there may
+ * be something to check.
+ */
+ferrule_status_t fr_boot_server_check(struct fr_boot_server *s);
+int fr_boot_server_fd(const struct fr_boot_server *s);
+/* fr_boot_server_fail, fr_boot_client_fail - this rank cannot go on: tells all, and returns what
+ * all report, which is an earlier failure where there was one. */
+ferrule_status_t fr_boot_server_fail(struct fr_boot_server *s, ferrule_status_t status,
+                                     const char *text);
 uint64_t fr_boot_server_comm_id(const struct fr_boot_server *s);
 /* fr_boot_server_host, fr_boot_client_host - rank 0's numeric address, the same on all ranks. */
 const char *fr_boot_server_host(const struct fr_boot_server *s);
@@ -52,6 +63,10 @@ ferrule_status_t fr_boot_client_open(const struct fr_star_params *params,
                                      struct fr_boot_client **out);
 ferrule_status_t fr_boot_client_allgather(struct fr_boot_client *c, const void *in, void *out,
                                           size_t bytes, uint64_t deadline_ns);
+ferrule_status_t fr_boot_client_check(struct fr_boot_client *c);
+int fr_boot_client_fd(const struct fr_boot_client *c);
+ferrule_status_t fr_boot_client_fail(struct fr_boot_client *c, ferrule_status_t status,
+                                     const char *text);
 uint64_t fr_boot_client_comm_id(const struct fr_boot_client *c);
 const char *fr_boot_client_host(const struct fr_boot_client *c);
 void fr_boot_client_close(struct fr_boot_client *c);

@@ -18,6 +18,8 @@
  *             <-- DATA    all blocks
  *   GIVE_UP                    -->         this client's deadline is near: who is missing?
  *             <-- FAIL    status, text     the boot has failed, at any time after PROOF
+ *   FAIL      status, text     -->         this client cannot go on, at any time after WELCOME;
+ *                                          rank 0 answers with what all are told
  *
  * HELLO, CHALLENGE, PROOF and REJECT are the same in every protocol version: the version is
  * in the proven statements, so that two versions can tell each other apart and say so.
@@ -32,7 +34,7 @@
 #include <ferrule/comm.h>
 #include "lib/base/auth.h"
 
-#define FR_BOOT_VERSION   1
+#define FR_BOOT_VERSION   2
 #define FR_BOOT_MAX_RANKS 4096
 
 enum fr_boot_kind {

@@ -101,6 +101,7 @@ static ferrule_status_t establish_from_boot(struct fr_boot *boot, uint64_t deadl
 		.deadline_ns = deadline_ns,
 		.rank = info->rank,
 		.n_ranks = info->n_ranks,
+		.supervisor = fr_boot_supervisor(boot),
 	};
 	const struct fr_founding founding = {
 		.exchange = &exchange,
@@ -112,7 +113,8 @@ static ferrule_status_t establish_from_boot(struct fr_boot *boot, uint64_t deadl
 	};
 
 	fr_log_set_rank(info->rank);
-	return fr_establish(&founding, out);
+	const ferrule_status_t status = fr_establish(&founding, out);
+	return status == FERRULE_OK ? status : fr_boot_fail(boot, status, fr_error_text());
 }
 
 ferrule_status_t fr_comm_create_env(const struct ferrule_comm_options *options,

@@ -45,9 +45,13 @@ static ferrule_status_t judge(const unsigned char *blocks, size_t block_bytes, i
 
 		memcpy(&report, blocks + (size_t)r * block_bytes, sizeof(report));
 		report.text[sizeof(report.text) - 1] = '\0';
+		/* Some texts name the rank themselves. */
 		if (report.status != FERRULE_OK)
-			return fr_error((ferrule_status_t)report.status, "rank %d: %s", r,
-			                report.text);
+			return strncmp(report.text, "rank", 4) == 0
+			               ? fr_error((ferrule_status_t)report.status, "%s",
+			                          report.text)
+			               : fr_error((ferrule_status_t)report.status, "rank %d: %s", r,
+			                          report.text);
 	}
 	return FERRULE_OK;
 }
@@ -62,6 +66,11 @@ ferrule_status_t fr_exchange_outcome(const struct fr_exchange *exchange, ferrule
 
 	if (!own)
 		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory to exchange addresses");
+	if (mine != FERRULE_OK && exchange->boot) {
+		/* At once: the others may be waiting for this rank in something else. */
+		free(own);
+		return fr_boot_fail(exchange->boot, mine, fr_error_text());
+	}
 	if (mine != FERRULE_OK)
 		snprintf(report.text, sizeof(report.text), "%s", fr_error_text());
 	memcpy(own, &report, sizeof(report));
@@ -237,8 +246,8 @@ static bool is_one_network(const struct ferrule_comm *c)
 
 /* ---- joining ---- */
 
-static ferrule_status_t open_one(struct ferrule_comm *c, struct opened *o, int t,
-                                 unsigned char *address)
+static ferrule_status_t open_one(const struct fr_founding *f, struct ferrule_comm *c,
+                                 struct opened *o, int t, unsigned char *address)
 {
 	const struct fr_transport_params params = {
 		.rank = c->rank,
@@ -247,6 +256,7 @@ static ferrule_status_t open_one(struct ferrule_comm *c, struct opened *o, int t
 		.comm_id = c->comm_id,
 		.job_key = c->job_key,
 		.master_addr = c->master_addr[0] ? c->master_addr : NULL,
+		.supervisor = f->exchange->supervisor,
 		.one_host = is_uniform(c),
 		.one_network = is_one_network(c),
 	};
@@ -270,8 +280,8 @@ static bool is_wanted(const struct ferrule_comm *c, const struct opened *o, int 
 	return false;
 }
 
-static ferrule_status_t open_wanted(struct ferrule_comm *c, struct opened *o,
-                                    unsigned char *addresses)
+static ferrule_status_t open_wanted(const struct fr_founding *f, struct ferrule_comm *c,
+                                    struct opened *o, unsigned char *addresses)
 {
 	const ferrule_status_t chosen = choose_transports(c, o->chosen);
 
@@ -281,7 +291,7 @@ static ferrule_status_t open_wanted(struct ferrule_comm *c, struct opened *o,
 		if (!is_wanted(c, o, t))
 			continue;
 		const ferrule_status_t status =
-			open_one(c, o, t, addresses + (size_t)t * FR_ADDRESS_BYTES);
+			open_one(f, c, o, t, addresses + (size_t)t * FR_ADDRESS_BYTES);
 
 		if (status != FERRULE_OK)
 			return status;
@@ -297,7 +307,7 @@ static ferrule_status_t connect_one(struct ferrule_comm *c, const struct opened 
 	bool *wanted = calloc(n, sizeof(*wanted));
 	unsigned char *addresses = calloc(n, FR_ADDRESS_BYTES);
 	ferrule_status_t status = FERRULE_ERR_NO_MEMORY;
-	char why[200] = "no memory for addresses";
+	char why[400] = "no memory for addresses";
 
 	if (wanted && addresses) {
 		for (size_t r = 0; r < n; r++) {
@@ -333,7 +343,7 @@ static size_t largest_publication(const struct fr_board *board)
 	return bytes;
 }
 
-static ferrule_status_t create_exec(struct ferrule_comm *c)
+static ferrule_status_t create_exec(struct ferrule_comm *c, struct fr_supervisor *supervisor)
 {
 	struct fr_transport *only = c->n_transports == 1 && is_uniform(c) ? c->transports[0] : NULL;
 	const struct fr_exec_params params = {
@@ -346,24 +356,25 @@ static ferrule_status_t create_exec(struct ferrule_comm *c)
 		.spin_us = fr_settings()->spin_us,
 		.oversubscribed = c->oversubscribed,
 		.coll_name = coll_name,
+		.supervisor = supervisor,
 	};
 
 	c->board_bytes = largest_publication(params.board);
 	return fr_exec_create(&params, &c->exec);
 }
 
-static ferrule_status_t connect_all(struct ferrule_comm *c, const struct opened *o,
-                                    const unsigned char *addresses, uint64_t deadline_ns)
+static ferrule_status_t connect_all(const struct fr_founding *f, struct ferrule_comm *c,
+                                    const struct opened *o, const unsigned char *addresses)
 {
 	for (int t = 0; t < n_built(); t++) {
 		if (!o->of[t])
 			continue;
-		const ferrule_status_t status = connect_one(c, o, t, addresses, deadline_ns);
+		const ferrule_status_t status = connect_one(c, o, t, addresses, f->deadline_ns);
 
 		if (status != FERRULE_OK)
 			return status;
 	}
-	return create_exec(c);
+	return create_exec(c, f->exchange->supervisor);
 }
 
 /* Two rounds, whatever happens: in a split the other children go through the same ones. */
@@ -379,10 +390,10 @@ static ferrule_status_t join(const struct fr_founding *f, struct ferrule_comm *c
 		free(mine);
 		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for %d addresses", c->n_ranks);
 	}
-	status = open_wanted(c, &o, mine);
+	status = open_wanted(f, c, &o, mine);
 	status = fr_exchange_outcome(f->exchange, status, mine, stride, all);
 	if (status == FERRULE_OK)
-		status = connect_all(c, &o, all, f->deadline_ns);
+		status = connect_all(f, c, &o, all);
 	status = fr_exchange_outcome(f->exchange, status, NULL, 0, NULL);
 	free(o.chosen);
 	free(mine);
@@ -431,6 +442,15 @@ static ferrule_status_t join_by_what_works(const struct fr_founding *f, struct f
 	return status;
 }
 
+/* From here on the communicator watches its ranks itself. */
+static void end_supervision(struct ferrule_comm *c)
+{
+	for (int t = 0; t < c->n_transports; t++)
+		c->transports[t]->supervisor = NULL;
+	if (c->exec)
+		fr_exec_supervise(c->exec, NULL);
+}
+
 ferrule_status_t fr_establish(const struct fr_founding *f, struct ferrule_comm **out)
 {
 	const bool is_child = f->exchange->parent != NULL;
@@ -460,6 +480,7 @@ ferrule_status_t fr_establish(const struct fr_founding *f, struct ferrule_comm *
 		fr_comm_destroy(c);
 		return status;
 	}
+	end_supervision(c);
 	fr_comm_log_begin(c);
 	*out = c;
 	return FERRULE_OK;

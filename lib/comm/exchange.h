@@ -9,6 +9,7 @@
 
 struct ferrule_comm;
 struct fr_boot;
+struct fr_supervisor;
 
 /*
  * Underneath is a boot, or a parent communicator.  A child has some of the parent's ranks;
@@ -18,8 +19,9 @@ struct fr_exchange {
 	struct fr_boot *boot; /* or NULL */
 	uint64_t deadline_ns; /* for the boot */
 	struct ferrule_comm *parent;
-	const int *members; /* [n_ranks] ranks in the parent */
-	int rank, n_ranks;  /* in the communicator to be; n_ranks 0: in none */
+	const int *members;               /* [n_ranks] ranks in the parent */
+	int rank, n_ranks;                /* in the communicator to be; n_ranks 0: in none */
+	struct fr_supervisor *supervisor; /* of the waits between exchanges; or NULL */
 };
 
 /* fr_exchange_allgather - `out` gets n_ranks blocks of `bytes`. */

@@ -23,6 +23,7 @@
 struct fr_exec;
 struct fr_plan;
 struct fr_run;
+struct fr_supervisor;
 
 /* What the executor works with.  Arrays live as long as the executor. */
 struct fr_exec_params {
@@ -34,6 +35,7 @@ struct fr_exec_params {
 	int64_t spin_us;                    /* -1: choose */
 	bool oversubscribed;                /* more ranks on this host than cores to run them */
 	const char *(*coll_name)(int coll); /* for error texts */
+	struct fr_supervisor *supervisor;   /* asked in every look while it is not NULL */
 };
 
 ferrule_status_t fr_exec_create(const struct fr_exec_params *params, struct fr_exec **out);
@@ -81,6 +83,9 @@ ferrule_status_t fr_exec_compare(struct fr_exec *x, const struct fr_call *call);
 /* fr_exec_cancel - from any thread: whatever waits inside this executor, now or next, soon ends
  * in FERRULE_ERR_ABORTED with this text.  The first text stays. */
 void fr_exec_cancel(struct fr_exec *x, const char *text);
+
+/* fr_exec_supervise - another supervisor, or NULL: none. */
+void fr_exec_supervise(struct fr_exec *x, struct fr_supervisor *supervisor);
 
 /* Counters for ferrule_comm_get_stats(). */
 struct fr_exec_stats {

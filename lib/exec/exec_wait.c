@@ -19,6 +19,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/base/supervisor.h"
 #include "lib/base/text.h"
 
 #define MS 1000000ull
@@ -46,6 +47,11 @@ void fr_exec_abort(struct fr_exec *x, ferrule_status_t status, const char *text)
 	snprintf(x->fault_text, sizeof(x->fault_text), "%s", text);
 	for (struct fr_transport **t = x->params.transports; *t; t++)
 		(*t)->ops->abort(*t, x->fault_text);
+}
+
+void fr_exec_supervise(struct fr_exec *x, struct fr_supervisor *supervisor)
+{
+	x->params.supervisor = supervisor;
 }
 
 void fr_exec_cancel(struct fr_exec *x, const char *text)
@@ -206,8 +212,11 @@ static ferrule_status_t look(struct fr_exec *x, struct fr_waiting *w, const stru
 
 	if (atomic_load_explicit(&x->cancel, memory_order_acquire) == FR_CANCEL_ASKED)
 		return fault(x, FERRULE_ERR_ABORTED, "%s", x->cancel_text);
+	ferrule_status_t status = fr_supervisor_check(x->params.supervisor);
+	if (status != FERRULE_OK)
+		return fault(x, status, "%s", fr_error_text());
 	fr_blame_tell(x, call, peer);
-	const ferrule_status_t status = look_at_peers(x, call, peer);
+	status = look_at_peers(x, call, peer);
 	const double waited = (double)(now - w->since_ns) / 1e9;
 
 	if (status != FERRULE_OK)

@@ -37,6 +37,7 @@
 struct fr_transport;
 struct fr_ep;
 struct fr_mem_block;
+struct fr_supervisor;
 
 /* How many receives may be posted ahead of the one that has begun. */
 #define FR_POSTS_MAX 32
@@ -51,6 +52,9 @@ struct fr_transport_params {
 	const unsigned char *job_key; /* 32 bytes; see lib/base/auth.h */
 	const char *master_addr;      /* a numeric address of rank 0's host; tells the interface
 	                               * towards it; may be NULL */
+	/* Watches the other ranks until the communicator stands, for open, connect and prove: see
+	 * lib/base/supervisor.h; NULL: nobody does. */
+	struct fr_supervisor *supervisor;
 	/* Does the board make sense here?  True when all ranks are on one host. */
 	bool one_host;
 	bool one_network; /* does loopback reach all ranks? */
@@ -229,7 +233,7 @@ struct fr_transport_ops {
 	/*
 	 * connect - collective over the ranks with wanted[r]; makes an endpoint to each, or an
 	 * error whose text names the ranks that are missing.  addresses[r] are FR_ADDRESS_BYTES
-	 * each.  Blocks, at most until the deadline (fr_clock_ns()).
+	 * each.  Blocks, at most until the deadline (fr_clock_ns()) or the supervisor's failure.
 	 */
 	ferrule_status_t (*connect)(struct fr_transport *t, const bool *wanted,
 	                            const unsigned char *addresses, uint64_t deadline_ns, char *why,
@@ -289,6 +293,7 @@ struct fr_transport_ops {
 /* Each transport embeds this as its first member. */
 struct fr_transport {
 	const struct fr_transport_ops *ops;
+	struct fr_supervisor *supervisor; /* as opened with; NULL once the communicator stands */
 };
 
 #define FR_ADDRESS_BYTES 256

@@ -420,7 +420,7 @@ static void test_another_protocol_version_is_an_error_on_both_sides(void)
 	                      .deadline_s = 5,
 	                      .status = FERRULE_ERR_PROTOCOL,
 	                      .text = "rank 1 speaks version 99 of the set-up protocol, rank 0 "
-	                              "version 1"};
+	                              "version 2"};
 
 	CU_ASSERT_EQUAL(t_spawn(2, 10, rank_of_fault, &fault, NULL), 0);
 }

@@ -141,7 +141,7 @@ static void test_damaged_unique_ids_are_refused(void)
 {
 	/* Offset of a byte and a value that no id has there. */
 	static const unsigned char damage[][2] = {
-		{0, 'f'}, {3, 'E'}, {4, 2}, {5, 1}, {48, 5}, {48, 255}, {49, 1}, {50, 5}, {67, 0},
+		{0, 'f'}, {3, 'E'}, {4, 1}, {5, 1}, {48, 5}, {48, 255}, {49, 1}, {50, 5}, {67, 0},
 	};
 	const struct fr_boot_id id = sample_id();
 	ferrule_unique_id_t bytes;

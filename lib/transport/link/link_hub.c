@@ -115,6 +115,7 @@ ferrule_status_t fr_link_hub_open(const struct fr_transport_params *params, cons
 	hub->n_ranks = params->n_ranks;
 	hub->comm_id = params->comm_id;
 	hub->n_lanes = n_lanes;
+	hub->supervisor = params->supervisor;
 	memcpy(hub->job_key, params->job_key, sizeof(hub->job_key));
 	snprintf(hub->context, sizeof(hub->context), "%s", context);
 	memset(hub->listeners, 0xff, sizeof(hub->listeners));

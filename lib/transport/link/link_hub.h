@@ -11,7 +11,8 @@ struct fr_link_hub {
 	uint64_t comm_id;
 	unsigned char job_key[FR_AUTH_KEY_BYTES];
 	char context[16];
-	unsigned n_lanes; /* as this rank wishes */
+	unsigned n_lanes;                 /* as this rank wishes */
+	struct fr_supervisor *supervisor; /* or NULL */
 	struct fr_link_address address;
 	int listeners[FR_LINK_PLACES_MAX]; /* one a place of `address`, -1 when closed */
 };

@@ -25,8 +25,11 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/error.h"
 #include "lib/base/log.h"
 #include "lib/base/settings.h"
+#include "lib/base/supervisor.h"
+#include "lib/base/system.h"
 #include "lib/base/text.h"
 #include "lib/transport/link/link_place.h"
 
@@ -40,8 +43,6 @@
 #define REST_LAST_NS  (200u * (uint64_t)MILLISECOND)
 /* Connections under way that nobody is waiting for. */
 #define STRANGERS_MAX 64
-/* A peer that turns our proof away this often means it. */
-#define REFUSALS_MAX 3
 
 enum conn_state {
 	CONN_FREE,       /* the slot holds no connection */
@@ -60,8 +61,7 @@ struct conn {
 	int peer; /* STRANGER: not known yet */
 	unsigned lane;
 	unsigned place; /* which of the peer's addresses is tried */
-	unsigned n_refusals;
-	uint64_t due; /* when to try again, or to give up on an attempt or a stranger */
+	uint64_t due;   /* when to try again, or to give up on an attempt or a stranger */
 	uint64_t rest;
 	struct fr_auth auth;
 	unsigned have;
@@ -78,7 +78,7 @@ struct join {
 	int n_ours, n_conns;
 	int n_missing;
 	ferrule_status_t failure; /* ends the join before the deadline */
-	char trouble[120];        /* what went wrong last, "" when nothing did */
+	char trouble[320];        /* what went wrong last, "" when nothing did */
 };
 
 typedef void step_fn(struct join *j, struct conn *c);
@@ -116,6 +116,8 @@ static void set_state(struct conn *c, enum conn_state state)
 __attribute__((format(printf, 2, 3))) static void trouble(struct join *j, const char *format, ...)
 {
 	va_list args;
+	if (j->failure != FERRULE_OK)
+		return; /* that text stays */
 	va_start(args, format);
 	fr_vformat(j->trouble, sizeof(j->trouble), format, args);
 	va_end(args);
@@ -149,10 +151,22 @@ static void tune(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
-/* All of a handshake message or nothing: a fresh connection has room for it. */
-static bool send_whole(const struct conn *c, const void *bytes, size_t n)
+/* This rank cannot go on, whatever the others do. */
+static void fail_call(struct join *j, const char *call, int err)
 {
-	return fr_link_send(c->fd, bytes, n) == (ssize_t)n;
+	if (j->failure != FERRULE_OK)
+		return;
+	j->failure = FERRULE_ERR_SYSTEM;
+	fr_system_text(call, err, j->trouble, sizeof(j->trouble));
+}
+
+/* All of a handshake message or nothing: a fresh connection has room for it. */
+static bool send_whole(struct join *j, const struct conn *c, const void *bytes, size_t n)
+{
+	const ssize_t sent = fr_link_send(c->fd, bytes, n);
+	if (sent < 0 && fr_is_exhaustion(errno))
+		fail_call(j, "send", errno);
+	return sent == (ssize_t)n;
 }
 
 static struct fr_link_hello make_hello(const struct join *j, struct conn *c, enum fr_auth_role role)
@@ -189,6 +203,29 @@ static void keep(struct join *j, struct conn *c)
 	set_state(c, CONN_FREE);
 }
 
+/* ---- running out ---- */
+
+/* The accepted connection that has been unproven longest; NULL when there is none. */
+static struct conn *oldest_stranger(struct join *j)
+{
+	struct conn *oldest = NULL;
+	for (int i = j->n_ours; i < j->n_conns; i++) {
+		struct conn *c = &j->conns[i];
+		if (c->state != CONN_FREE && (oldest == NULL || c->due < oldest->due))
+			oldest = c;
+	}
+	return oldest;
+}
+
+/* A call failed for want of something: may it be tried again, now that a stranger has gone? */
+static bool make_room(struct join *j, int err)
+{
+	struct conn *oldest = err == EMFILE || err == ENFILE ? oldest_stranger(j) : NULL;
+	if (oldest != NULL)
+		drop(j, oldest);
+	return oldest != NULL;
+}
+
 /* ---- our connections ---- */
 
 static void try_connect(struct join *j, struct conn *c)
@@ -199,9 +236,9 @@ static void try_connect(struct join *j, struct conn *c)
 	const socklen_t length = fr_link_place_sockaddr(place, &to);
 	c->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0) {
-		if (errno == EMFILE || errno == ENFILE)
-			j->failure = FERRULE_ERR_SYSTEM;
-		trouble(j, "socket: %s", strerror(errno));
+		const int err = errno;
+		if (!make_room(j, err))
+			fail_call(j, "socket", err);
 		drop(j, c);
 		return;
 	}
@@ -210,7 +247,10 @@ static void try_connect(struct join *j, struct conn *c)
 	c->due = a->n_places > 1 ? fr_clock_ns() + ATTEMPT_NS : UINT64_MAX;
 	/* An error that is known at once is also told by SO_ERROR or by the send that follows. */
 	if (connect(c->fd, (struct sockaddr *)&to, length) != 0 && errno != EINPROGRESS) {
-		trouble(j, "rank %d: connect: %s", c->peer, strerror(errno));
+		if (fr_is_exhaustion(errno))
+			fail_call(j, "connect", errno);
+		else
+			trouble(j, "rank %d: connect: %s", c->peer, strerror(errno));
 		drop(j, c);
 	}
 }
@@ -223,7 +263,7 @@ static void on_connected(struct join *j, struct conn *c)
 	socklen_t length = sizeof(err);
 	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &length);
 	const struct fr_link_hello hello = make_hello(j, c, FR_AUTH_CLIENT);
-	if (err == 0 && send_whole(c, &hello, sizeof(hello))) {
+	if (err == 0 && send_whole(j, c, &hello, sizeof(hello))) {
 		c->due = UINT64_MAX;
 		set_state(c, CONN_GREETED);
 		return;
@@ -249,7 +289,7 @@ static void on_answer(struct join *j, struct conn *c)
 	}
 	fr_auth_peer(&c->auth, hello.nonce, (const unsigned char *)s);
 	fr_auth_prove(&c->auth, proof);
-	if (send_whole(c, proof, sizeof(proof)))
+	if (send_whole(j, c, proof, sizeof(proof)))
 		set_state(c, CONN_CLAIMED);
 	else
 		drop(j, c);
@@ -269,9 +309,11 @@ static void on_accepted(struct join *j, struct conn *c)
 static void on_closed(struct join *j, struct conn *c)
 {
 	if (c->state == CONN_CLAIMED) {
-		trouble(j, "rank %d refused this rank's proof of the job key", c->peer);
-		if (++c->n_refusals == REFUSALS_MAX)
-			j->failure = FERRULE_ERR_AUTH;
+		/* Nothing that has not proved itself ends the join: the peer may come yet. */
+		trouble(j,
+		        "what answers at the address of rank %d refused this rank's proof of the "
+		        "job key",
+		        c->peer);
 	} else if (is_ours(j, c)) {
 		trouble(j, "rank %d closed the connection during the handshake", c->peer);
 	}
@@ -296,7 +338,7 @@ static void on_hello(struct join *j, struct conn *c)
 	c->lane = s->lane;
 	const struct fr_link_hello ours = make_hello(j, c, FR_AUTH_SERVER);
 	fr_auth_peer(&c->auth, theirs.nonce, (const unsigned char *)s);
-	if (send_whole(c, &ours, sizeof(ours)))
+	if (send_whole(j, c, &ours, sizeof(ours)))
 		set_state(c, CONN_CHALLENGED);
 	else
 		drop(j, c);
@@ -312,23 +354,19 @@ static void on_proof(struct join *j, struct conn *c)
 		return;
 	}
 	fr_auth_prove(&c->auth, proof);
-	if (send_whole(c, proof, sizeof(proof)))
+	if (send_whole(j, c, proof, sizeof(proof)))
 		keep(j, c);
 	else
 		drop(j, c);
 }
 
-/* A slot for one more: a free one, or that of whoever has been silent longest. */
+/* A slot for one more: a free one, or that of the oldest stranger. */
 static struct conn *stranger_slot(struct join *j)
 {
-	struct conn *oldest = NULL;
-	for (int i = j->n_ours; i < j->n_conns; i++) {
-		struct conn *c = &j->conns[i];
-		if (c->state == CONN_FREE)
-			return c;
-		if (oldest == NULL || c->due < oldest->due)
-			oldest = c;
-	}
+	for (int i = j->n_ours; i < j->n_conns; i++)
+		if (j->conns[i].state == CONN_FREE)
+			return &j->conns[i];
+	struct conn *oldest = oldest_stranger(j);
 	drop(j, oldest);
 	return oldest;
 }
@@ -337,10 +375,16 @@ static void accept_all(struct join *j, int listener)
 {
 	for (;;) {
 		const int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-			j->failure = FERRULE_ERR_SYSTEM;
-			trouble(j, "accept: %s", strerror(errno));
+		if (fd < 0 && fr_is_exhaustion(errno)) {
+			const int err = errno;
+			if (!make_room(j, err)) {
+				fail_call(j, "accept", err);
+				return;
+			}
+			continue;
 		}
+		if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
+			continue;
 		if (fd < 0)
 			return;
 		tune(fd);
@@ -363,6 +407,8 @@ static void serve(struct join *j, struct conn *c)
 		const ssize_t n = recv(c->fd, c->in + c->have, b->bytes - c->have, MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
+		if (n < 0 && fr_is_exhaustion(errno))
+			fail_call(j, "recv", errno);
 		if (n <= 0) {
 			on_closed(j, c);
 			return;
@@ -405,18 +451,34 @@ static int fill_polls(struct join *j)
 			.events = behaviours[j->conns[i].state].events,
 		};
 	}
+	j->polls[n] = (struct pollfd){.fd = fr_supervisor_fd(j->hub->supervisor), .events = POLLIN};
 	return n;
+}
+
+static void heed_supervisor(struct join *j)
+{
+	const ferrule_status_t status = fr_supervisor_check(j->hub->supervisor);
+	if (status == FERRULE_OK)
+		return;
+	j->failure = status;
+	snprintf(j->trouble, sizeof(j->trouble), "%s", fr_error_text());
 }
 
 static void serve_once(struct join *j, uint64_t deadline_ns)
 {
-	const uint64_t now = fr_clock_ns();
+	const uint64_t now = fr_clock_ns(), look = FR_SUPERVISOR_LOOK_MS * (uint64_t)MILLISECOND;
 	uint64_t until = serve_clock(j, now);
 	if (until > deadline_ns)
 		until = deadline_ns;
+	if (j->hub->supervisor != NULL && until > now + look)
+		until = now + look;
 	const int n = fill_polls(j);
 	const uint64_t wait_ms = until > now ? (until - now) / MILLISECOND + 1 : 0;
-	if (poll(j->polls, (nfds_t)n, wait_ms > 1000 ? 1000 : (int)wait_ms) <= 0)
+	const int n_ready = poll(j->polls, (nfds_t)n + 1, wait_ms > 1000 ? 1000 : (int)wait_ms);
+	if (n_ready < 0 && errno != EINTR)
+		fail_call(j, "poll", errno);
+	heed_supervisor(j);
+	if (n_ready <= 0)
 		return;
 	const int n_listeners = j->hub->address.n_places;
 	for (int i = n_listeners; i < n; i++) {
@@ -521,7 +583,7 @@ ferrule_status_t fr_link_join(struct fr_link_hub *hub, const struct fr_link_addr
 			n_theirs += n;
 	}
 	j.n_conns = j.n_ours + n_theirs;
-	const size_t n_polls = (size_t)j.n_conns + FR_LINK_PLACES_MAX;
+	const size_t n_polls = (size_t)j.n_conns + FR_LINK_PLACES_MAX + 1;
 	j.conns = calloc((size_t)j.n_conns, sizeof(*j.conns));
 	j.polls = calloc(n_polls, sizeof(*j.polls));
 	j.polled = calloc(n_polls, sizeof(*j.polled));

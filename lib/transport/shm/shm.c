@@ -107,6 +107,7 @@ static ferrule_status_t open_transport(const struct fr_transport_params *params,
 	if (!t)
 		return status;
 	t->base.ops = &fr_transport_shm;
+	t->base.supervisor = params->supervisor;
 	t->rank = params->rank;
 	t->n_ranks = params->n_ranks;
 	t->comm_id = params->comm_id;

@@ -25,7 +25,10 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/base/supervisor.h"
+#include "lib/base/system.h"
 
 /* A stranger's connection is dropped after this long. */
 #define HANDSHAKE_NS (2ull * 1000 * 1000 * 1000)
@@ -79,9 +82,39 @@ struct meeting {
 	const bool *wanted;
 	struct meet *meets; /* n_ranks for connections we made, then STRANGERS_MAX + n_ranks */
 	struct pollfd *polls;
+	int *polled; /* the meet of each poll after the first two */
 	int n_meets;
 	int missing;
+	ferrule_status_t failure; /* ends the meeting before its deadline, for this reason */
+	char why[320];
 };
+
+/* This rank cannot go on, whatever the others do: for want of something of its own, */
+static void fail_call(struct meeting *g, const char *call, int error)
+{
+	if (g->failure != FERRULE_OK)
+		return;
+	g->failure = FERRULE_ERR_SYSTEM;
+	fr_system_text(call, error, g->why, sizeof(g->why));
+}
+
+/* Did a call move a whole message?  When it failed for want of something, that is final. */
+static bool is_whole(struct meeting *g, const char *call, ssize_t moved, size_t bytes)
+{
+	if (moved < 0 && fr_is_exhaustion(errno))
+		fail_call(g, call, errno);
+	return moved == (ssize_t)bytes;
+}
+
+/* or because a rank that has proved the key handed over what cannot be. */
+static void fail_peer(struct meeting *g, int peer)
+{
+	if (g->failure != FERRULE_OK)
+		return;
+	g->failure = FERRULE_ERR_PROTOCOL;
+	snprintf(g->why, sizeof(g->why), "rank %d handed over shared memory that is not as agreed",
+	         peer);
+}
 
 static void make_statement(const struct shm_transport *t, int peer,
                            unsigned char out[FR_AUTH_STATEMENT_BYTES])
@@ -112,8 +145,9 @@ static int read_statement(const struct meeting *g, const unsigned char *bytes)
 	return s.rank;
 }
 
-static bool send_fds(const struct shm_transport *t, struct meet *m, bool with_proof)
+static bool send_fds(struct meeting *g, struct meet *m, bool with_proof)
 {
+	const struct shm_transport *t = g->t;
 	const int fds[2] = {t->segment_fd, t->arena_fd};
 	const uint32_t n_fds = t->arena_fd >= 0 ? 2 : 1;
 	struct meet_fds body = {.n_fds = n_fds,
@@ -136,11 +170,11 @@ static bool send_fds(const struct shm_transport *t, struct meet *m, bool with_pr
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
 	memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-	return sendmsg(m->fd, &msg, MSG_NOSIGNAL) == sizeof(body);
+	return is_whole(g, "sendmsg", sendmsg(m->fd, &msg, MSG_NOSIGNAL), sizeof(body));
 }
 
 /* Receives the peer's descriptors into fds[2] (-1: none).  False: not what was expected. */
-static bool receive_fds(const struct meet *m, struct meet_fds *body, int fds[2])
+static bool receive_fds(struct meeting *g, const struct meet *m, struct meet_fds *body, int fds[2])
 {
 	union {
 		char bytes[CMSG_SPACE(2 * sizeof(int))];
@@ -155,6 +189,10 @@ static bool receive_fds(const struct meet *m, struct meet_fds *body, int fds[2])
 	struct cmsghdr *c = got > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
 	fds[0] = fds[1] = -1;
+	/* A descriptor that finds no place is dropped without another word. */
+	if (got > 0 && msg.msg_flags & MSG_CTRUNC)
+		fail_call(g, "recvmsg", EMFILE);
+	is_whole(g, "recvmsg", got, sizeof(*body));
 	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 		return false;
 	const size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -178,12 +216,19 @@ static bool adopt_peer(struct meeting *g, struct meet *m, const struct meet_fds 
 	struct shm_transport *t = g->t;
 	struct shm_peer *p = calloc(1, sizeof(*p));
 
-	if (!p)
+	if (!p) {
+		fail_call(g, "malloc", ENOMEM);
 		return false;
+	}
 	p->socket = -1;
 	p->local = t->local_of[m->peer];
-	if (body->segment_bytes != t->layout.total_bytes ||
-	    shm_memory_adopt(&p->segment, fds[0], t->layout.total_bytes) != FERRULE_OK)
+	const ferrule_status_t status =
+		body->segment_bytes == t->layout.total_bytes
+			? shm_memory_adopt(&p->segment, fds[0], t->layout.total_bytes)
+			: FERRULE_ERR_PROTOCOL;
+	if (status == FERRULE_ERR_NO_MEMORY)
+		fail_call(g, "mmap", errno);
+	if (status != FERRULE_OK)
 		goto err_free;
 	p->status = (struct shm_status *)p->segment.at;
 	if (p->status->magic != SHM_MAGIC || p->status->version != SHM_VERSION ||
@@ -203,6 +248,7 @@ static bool adopt_peer(struct meeting *g, struct meet *m, const struct meet_fds 
 err_drop:
 	shm_memory_drop(&p->segment);
 err_free:
+	fail_peer(g, m->peer);
 	free(p);
 	return false;
 }
@@ -211,10 +257,10 @@ static bool take_fds(struct meeting *g, struct meet *m, bool verify)
 {
 	struct meet_fds body;
 	int fds[2];
-	bool ok = receive_fds(m, &body, fds);
+	bool ok = receive_fds(g, m, &body, fds);
 
 	if (ok && verify)
-		ok = fr_auth_verify(&m->auth, body.proof) && send_fds(g->t, m, false);
+		ok = fr_auth_verify(&m->auth, body.proof) && send_fds(g, m, false);
 	if (ok)
 		ok = adopt_peer(g, m, &body, fds);
 	for (int i = 0; i < 2; i++)
@@ -229,7 +275,7 @@ static bool serve_hello(struct meeting *g, struct meet *m)
 	struct meet_answer answer;
 	struct meet_hello hello;
 
-	if (recv(m->fd, &hello, sizeof(hello), MSG_DONTWAIT) != sizeof(hello))
+	if (!is_whole(g, "recv", recv(m->fd, &hello, sizeof(hello), MSG_DONTWAIT), sizeof(hello)))
 		return false;
 	m->peer = read_statement(g, hello.statement);
 	if (m->peer < 0)
@@ -241,7 +287,8 @@ static bool serve_hello(struct meeting *g, struct meet *m)
 	memcpy(answer.hello.statement, statement, sizeof(statement));
 	fr_auth_prove(&m->auth, answer.proof);
 	m->state = MEET_SERVER_PROOF;
-	return send(m->fd, &answer, sizeof(answer), MSG_NOSIGNAL) == sizeof(answer);
+	return is_whole(g, "send", send(m->fd, &answer, sizeof(answer), MSG_NOSIGNAL),
+	                sizeof(answer));
 }
 
 static bool answer_server(struct meeting *g, struct meet *m)
@@ -250,7 +297,8 @@ static bool answer_server(struct meeting *g, struct meet *m)
 	struct meet_statement theirs;
 	struct meet_answer answer;
 
-	if (recv(m->fd, &answer, sizeof(answer), MSG_DONTWAIT) != sizeof(answer))
+	if (!is_whole(g, "recv", recv(m->fd, &answer, sizeof(answer), MSG_DONTWAIT),
+	              sizeof(answer)))
 		return false;
 	memcpy(&theirs, answer.hello.statement, sizeof(theirs));
 	make_statement(g->t, m->peer, expected);
@@ -260,7 +308,7 @@ static bool answer_server(struct meeting *g, struct meet *m)
 	if (!fr_auth_verify(&m->auth, answer.proof))
 		return false;
 	m->state = MEET_CLIENT_FDS;
-	return send_fds(g->t, m, true);
+	return send_fds(g, m, true);
 }
 
 /* One readable connection.  False: hang up. */
@@ -282,6 +330,31 @@ static bool advance(struct meeting *g, struct meet *m)
 	return true;
 }
 
+/* The guest that has proved nothing for longest; NULL when there is none. */
+static struct meet *oldest_guest(struct meeting *g)
+{
+	struct meet *oldest = NULL;
+
+	for (int i = g->t->n_ranks; i < g->n_meets; i++) {
+		struct meet *m = &g->meets[i];
+
+		if (m->state != MEET_NONE && m->state != MEET_DONE &&
+		    (!oldest || m->deadline_ns < oldest->deadline_ns))
+			oldest = m;
+	}
+	return oldest;
+}
+
+/* A call failed for want of a descriptor: may it be tried again, now that a guest has gone? */
+static bool make_room(struct meeting *g, int error)
+{
+	struct meet *oldest = error == EMFILE || error == ENFILE ? oldest_guest(g) : NULL;
+
+	if (oldest)
+		hang_up(oldest);
+	return oldest != NULL;
+}
+
 /* Connects to one rank below us; it listens already, since addresses were exchanged. */
 static void call_rank(struct meeting *g, int peer, const unsigned char *address)
 {
@@ -292,8 +365,14 @@ static void call_rank(struct meeting *g, int peer, const unsigned char *address)
 
 	memcpy(path, address, FR_PRIVATE_PATH_BYTES);
 	m->fd = fr_private_connect(path);
-	if (m->fd < 0)
+	if (m->fd < 0) {
+		const int error = errno;
+
+		/* A busy rank's queue may be full; one that has gone is its supervisor's matter. */
+		if (fr_is_exhaustion(error) && !make_room(g, error))
+			fail_call(g, "connect", error);
 		return;
+	}
 	m->peer = peer;
 	m->deadline_ns = UINT64_MAX;
 	m->state = MEET_CLIENT_HELLO;
@@ -301,7 +380,7 @@ static void call_rank(struct meeting *g, int peer, const unsigned char *address)
 	fr_auth_init(&m->auth, FR_AUTH_CLIENT, g->t->job_key, "shm", statement);
 	memcpy(hello.nonce, m->auth.nonce[FR_AUTH_CLIENT], sizeof(hello.nonce));
 	memcpy(hello.statement, statement, sizeof(statement));
-	if (send(m->fd, &hello, sizeof(hello), MSG_NOSIGNAL) != sizeof(hello))
+	if (!is_whole(g, "send", send(m->fd, &hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello)))
 		hang_up(m);
 }
 
@@ -309,16 +388,11 @@ static void call_rank(struct meeting *g, int peer, const unsigned char *address)
  * ranks speak at once, strangers that only sit there must not keep them out. */
 static struct meet *find_room(struct meeting *g)
 {
-	struct meet *oldest = NULL;
+	for (int i = g->t->n_ranks; i < g->n_meets; i++)
+		if (g->meets[i].state == MEET_NONE)
+			return &g->meets[i];
+	struct meet *oldest = oldest_guest(g);
 
-	for (int i = g->t->n_ranks; i < g->n_meets; i++) {
-		struct meet *m = &g->meets[i];
-
-		if (m->state == MEET_NONE)
-			return m;
-		if (m->state != MEET_DONE && (!oldest || m->deadline_ns < oldest->deadline_ns))
-			oldest = m;
-	}
 	if (oldest)
 		hang_up(oldest);
 	return oldest;
@@ -329,6 +403,12 @@ static void accept_all(struct meeting *g)
 	/* No more than there are places, or guests that come and go would be all we see. */
 	for (int i = g->t->n_ranks; i < g->n_meets; i++) {
 		const int fd = fr_private_accept(&g->t->meeting);
+		const int error = errno;
+
+		if (fd < 0 && (error == EINTR || error == ECONNABORTED || make_room(g, error)))
+			continue;
+		if (fd < 0 && error != EAGAIN)
+			fail_call(g, "accept", error);
 		struct meet *m = fd >= 0 ? find_room(g) : NULL;
 
 		if (!m) {
@@ -350,30 +430,58 @@ static void call_missing(struct meeting *g, const unsigned char *addresses)
 			call_rank(g, r, addresses + (size_t)r * FR_ADDRESS_BYTES);
 }
 
-static void poll_once(struct meeting *g)
+/* Fills `polls`, which holds what is open and no more: a poll of more than the limit of
+ * descriptors fails.  Returns how many. */
+static nfds_t fill_polls(struct meeting *g)
 {
 	const uint64_t now = fr_clock_ns();
-	int n = 1;
+	nfds_t n = 2;
 
 	g->polls[0] = (struct pollfd){.fd = g->t->meeting.fd, .events = POLLIN};
+	g->polls[0] = (struct pollfd){.fd = g->t->meeting.fd, .events = POLLIN};
+	g->polls[1] =
+		(struct pollfd){.fd = fr_supervisor_fd(g->t->base.supervisor), .events = POLLIN};
 	for (int i = 0; i < g->n_meets; i++) {
 		struct meet *m = &g->meets[i];
-		const bool waits = m->state != MEET_NONE && m->state != MEET_DONE;
 
-		if (waits && now > m->deadline_ns)
+		if (m->state == MEET_NONE || m->state == MEET_DONE)
+			continue;
+		if (now > m->deadline_ns) {
 			hang_up(m);
-		g->polls[n++] = (struct pollfd){.fd = waits ? m->fd : -1, .events = POLLIN};
+			continue;
+		}
+		g->polled[n] = i;
+		g->polls[n++] = (struct pollfd){.fd = m->fd, .events = POLLIN};
 	}
-	/* Short, so that a busy rank is called again and deadlines are seen. */
-	if (poll(g->polls, (nfds_t)n, 10) <= 0)
+	return n;
+}
+
+static void heed_supervisor(struct meeting *g)
+{
+	const ferrule_status_t status = fr_supervisor_check(g->t->base.supervisor);
+
+	if (status == FERRULE_OK || g->failure != FERRULE_OK)
 		return;
-	for (int i = 0; i < g->n_meets; i++) {
-		struct meet *m = &g->meets[i];
+	g->failure = status;
+	snprintf(g->why, sizeof(g->why), "%s", fr_error_text());
+}
 
-		if (g->polls[i + 1].revents && m->state != MEET_NONE && !advance(g, m))
+static void poll_once(struct meeting *g)
+{
+	const nfds_t n = fill_polls(g);
+	/* Short, so that a busy rank is called again and deadlines are seen. */
+	const int n_ready = poll(g->polls, n, FR_SUPERVISOR_LOOK_MS);
+
+	if (n_ready < 0 && errno != EINTR)
+		fail_call(g, "poll", errno);
+	heed_supervisor(g);
+	for (nfds_t i = 2; i < n && n_ready > 0; i++) {
+		struct meet *m = &g->meets[g->polled[i]];
+
+		if (g->polls[i].revents && !advance(g, m))
 			hang_up(m);
 	}
-	if (g->polls[0].revents)
+	if (n_ready > 0 && g->polls[0].revents)
 		accept_all(g);
 }
 
@@ -397,8 +505,9 @@ ferrule_status_t shm_connect(struct fr_transport *base, const bool *wanted,
 	ferrule_status_t status = FERRULE_OK;
 
 	g.meets = calloc((size_t)g.n_meets, sizeof(*g.meets));
-	g.polls = calloc((size_t)g.n_meets + 1, sizeof(*g.polls));
-	if (!g.meets || !g.polls) {
+	g.polls = calloc((size_t)g.n_meets + 2, sizeof(*g.polls));
+	g.polled = calloc((size_t)g.n_meets + 2, sizeof(*g.polled));
+	if (!g.meets || !g.polls || !g.polled) {
 		snprintf(why, why_bytes, "out of memory");
 		status = FERRULE_ERR_NO_MEMORY;
 		goto out;
@@ -410,7 +519,10 @@ ferrule_status_t shm_connect(struct fr_transport *base, const bool *wanted,
 	while (g.missing > 0 && status == FERRULE_OK) {
 		call_missing(&g, addresses);
 		poll_once(&g);
-		if (g.missing > 0 && fr_clock_ns() > deadline_ns)
+		status = g.failure;
+		if (status != FERRULE_OK)
+			snprintf(why, why_bytes, "%s", g.why);
+		else if (g.missing > 0 && fr_clock_ns() > deadline_ns)
 			status = name_missing(&g, why, why_bytes);
 	}
 out:
@@ -422,6 +534,7 @@ out:
 		fr_wipe(g.meets, (size_t)g.n_meets * sizeof(*g.meets));
 	free(g.meets);
 	free(g.polls);
+	free(g.polled);
 	fr_private_close(&t->meeting);
 	return status;
 }

@@ -144,6 +144,7 @@ static ferrule_status_t tcp_open(const struct fr_transport_params *params,
 		return FERRULE_ERR_NO_MEMORY;
 	}
 	t->base.ops = &fr_transport_tcp;
+	t->base.supervisor = params->supervisor;
 	t->rank = params->rank;
 	t->n_ranks = params->n_ranks;
 	t->host_of = params->host_of;

@@ -98,6 +98,7 @@ static ferrule_status_t ucx_open(const struct fr_transport_params *params,
 		return FERRULE_ERR_NO_MEMORY;
 	}
 	t->base.ops = &fr_transport_ucx;
+	t->base.supervisor = params->supervisor;
 	t->api = api;
 	t->rank = params->rank;
 	t->n_ranks = params->n_ranks;

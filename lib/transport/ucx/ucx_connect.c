@@ -14,9 +14,11 @@
 
 #include "lib/base/auth.h"
 #include "lib/base/clock.h"
+#include "lib/base/error.h"
+#include "lib/base/supervisor.h"
 #include "lib/transport/ucx/ucx.h"
 
-#define WAIT_NS 20000000u
+#define WAIT_NS 10000000u
 /* Address bytes a note carries. */
 #define PART_BYTES (FR_LINK_NOTE_BYTES - sizeof(struct fr_ucx_part))
 /* A worker that stays busy while it is to be armed is looked at again so often. */
@@ -305,6 +307,9 @@ ferrule_status_t fr_ucx_wire_up(struct fr_ucx *t, uint64_t deadline_ns, char *wh
 			status = FERRULE_ERR_TIMEOUT;
 		} else {
 			fr_ucx_nap(&t->base, WAIT_NS);
+			status = fr_supervisor_check(t->base.supervisor);
+			if (status != FERRULE_OK)
+				snprintf(why, why_bytes, "%s", fr_error_text());
 		}
 	}
 	for (int r = 0; r < t->n_ranks; r++) {

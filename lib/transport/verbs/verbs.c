@@ -174,6 +174,7 @@ static ferrule_status_t vb_open(const struct fr_transport_params *params, struct
 		return status;
 	}
 	t->base.ops = &fr_transport_verbs;
+	t->base.supervisor = params->supervisor;
 	t->rank = params->rank;
 	t->n_ranks = params->n_ranks;
 	t->host_of = params->host_of;

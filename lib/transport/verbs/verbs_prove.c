@@ -11,6 +11,8 @@
 #include <stdio.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/error.h"
+#include "lib/base/supervisor.h"
 
 /* Links and completions wake a nap; it is short for what is due by the clock. */
 #define NAP_NS 500000u
@@ -40,6 +42,7 @@ ferrule_status_t fr_vb_prove(struct fr_transport *base, const bool *wanted, uint
                              int *failed_out, char *why, size_t why_bytes)
 {
 	struct fr_vb *t = fr_vb_of(base);
+	ferrule_status_t status;
 	int n_undecided;
 
 	for (int r = 0; r < t->n_ranks; r++)
@@ -54,7 +57,12 @@ ferrule_status_t fr_vb_prove(struct fr_transport *base, const bool *wanted, uint
 			n_undecided += wanted[r] && is_undecided(t->eps[r]);
 		if (n_undecided > 0)
 			base->ops->nap(base, NAP_NS);
-	} while (n_undecided > 0 && fr_clock_ns() < deadline_ns);
+		status = fr_supervisor_check(base->supervisor);
+	} while (n_undecided > 0 && status == FERRULE_OK && fr_clock_ns() < deadline_ns);
+	if (status != FERRULE_OK) {
+		snprintf(why, why_bytes, "%s", fr_error_text());
+		return status;
+	}
 	for (int r = 0; r < t->n_ranks; r++) {
 		if (!wanted[r] || t->eps[r]->state == FR_VB_READY)
 			continue;
