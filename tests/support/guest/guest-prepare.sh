@@ -35,6 +35,7 @@ check_programs() {
 	need busybox busybox-static
 	need modprobe kmod
 	need cpio cpio
+	need xz xz-utils
 	need ip iproute2
 	need rdma iproute2
 	need ibv_devinfo ibverbs-utils
@@ -43,6 +44,32 @@ check_programs() {
 	[ -z "$lacking" ] || give_up "these packages are missing:$lacking"
 	# It runs where there is no C library yet.  ldd fails for what is linked statically.
 	! ldd "$(command -v busybox)" >/dev/null 2>&1 || give_up "busybox is not static: busybox-static"
+}
+
+# one_lib DIRECTORY - where modules are is lib/modules to some distributions and programs and
+# usr/lib/modules to others; both lead there afterwards.
+one_lib() {
+	if [ -d "$1/usr/lib/modules" ]; then
+		[ -e "$1/lib" ] || ln -s usr/lib "$1/lib"
+	else
+		mkdir -p "$1/usr" && ln -s ../lib "$1/usr/lib"
+	fi
+}
+
+# plain DIRECTORY - modules that are compressed are not any more; busybox loads no other.
+plain() {
+	for module in "$1"/*.ko.xz; do [ ! -f "$module" ] || xz -d "$module" || return; done
+	for module in "$1"/*.ko.zst; do [ ! -f "$module" ] || zstd -q --rm -d "$module" || return; done
+	for module in "$1"/*.ko.gz; do [ ! -f "$module" ] || gzip -d "$module" || return; done
+}
+
+# dependencies PACKAGE VERSION - the files of all modules and of what they need, in the order in which
+# they are loaded.  Newer kernels have crc32 built in, and no module of that name.
+dependencies() {
+	for module in $modules; do
+		modprobe -d "$1" -S "$2" --show-depends "$module" || [ "$module" = crc32_generic ] ||
+			echo "guest: the kernel $2 has no module $module" >&2
+	done 2>>"$1/../log" | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }
 
 # Fetches the kernel and lays vmlinuz and the modules, numbered as they must be loaded, into $1.
@@ -56,18 +83,16 @@ fetch_kernel() {
 		download "$package") >"$1/log" 2>&1 </dev/null ||
 		give_up "$package could not be fetched: $(grep -m 1 '^E:' "$1/log")"
 	version=${package#linux-image-}
-	dpkg-deb -x "$1"/*.deb "$1/package" && depmod -b "$1/package" "$version" &&
+	dpkg-deb -x "$1"/*.deb "$1/package" && one_lib "$1/package" && depmod -b "$1/package" "$version" &&
 		mv "$1/package/boot/vmlinuz-$version" "$1/vmlinuz" && mkdir "$1/modules" ||
 		give_up "$package is not made as expected"
 	n=10
-	for module in $modules; do
-		modprobe -d "$1/package" -S "$version" --show-depends "$module" ||
-			give_up "$package has no module $module" >&2
-	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r file; do
+	dependencies "$1/package" "$version" | while read -r file; do
 		cp "$file" "$1/modules/$n-$(basename "$file")" || exit 1
 		n=$((n + 1))
 	done
-	ls "$1/modules"/*rdma_rxe.ko >/dev/null 2>&1 || give_up "$package has no rdma_rxe"
+	plain "$1/modules" || give_up "the modules of $package could not be unpacked"
+	ls "$1/modules"/*rdma_rxe.ko >/dev/null 2>&1 || give_up "$package has no rdma_rxe: $(tail -n 1 "$1/log")"
 	rm -rf "$1/package" "$1"/*.deb "$1/log"
 	echo "$kernel_key" >"$1/key"
 }
