@@ -4,7 +4,8 @@
 # usage: check-variant.sh SOURCE NAME CONFIGURE-ARGUMENT...    in a build directory
 #
 # Leaves the build in ./NAME, so that a second run is fast.  The name fuzz runs the fuzzers for
-# FUZZ_SECONDS each instead of the tests.  The last line is "N passed, N failed, N skipped".
+# FUZZ_SECONDS each instead of the tests; without-FEATURE runs the tests that FEATURE has to do with.
+# The last line is "N passed, N failed, N skipped".
 
 source=$1
 name=$2
@@ -16,7 +17,8 @@ mkdir -p "$name" && cd "$name" || exit 2
 # The arguments that a build was configured with, to notice that they changed.
 if [ ! -f Makefile ] || [ "$(cat configured 2>/dev/null)" != "$*" ] ||
 	! sh "$source/m4/found.sh" config.found >/dev/null; then
-	if ! "$source/configure" "$@" >configure.out 2>&1; then
+	# By a relative path: configure takes no other with a blank in it.
+	if ! "$(realpath --relative-to=. "$source")/configure" "$@" >configure.out 2>&1; then
 		# A machine without this compiler or sanitizer is no failure of the code.
 		echo "$name: skipped: $(grep -E '^configure: error' configure.out || tail -n 1 configure.out)"
 		echo "0 passed, 0 failed, 1 skipped"
@@ -102,14 +104,26 @@ left_out='tests/(lint|install|guest|standin)/'
 on_standin='comm/test_report|mem/test_memory_verbs|mem/gpu_tools'
 on_standin=$on_standin'|transport/(test_verbs_faults|test_verbs_standin|verbs_on_standin)'
 case $name in
+without-*)
+	left_out='tests/(lint/test-lint|lint/check-format|lint/check-functions|guest/)'
+	;;
 tsan)
 	left_out='tests/(lint|install|guest|standin|algo|schedule|pattern|kernels|tools|perf)/'
 	left_out="$left_out|tests/($on_standin)"
 	;;
 esac
+# What a feature has to do with; without CUnit there are scripts alone.
+only=.
+case $name in
+without-pmix) only='tests/(support|base|comm|install)/|tests/tools/(inform|options|run)' ;;
+without-scdoc) only='tests/(support|install|lint)/' ;;
+without-vector) only='tests/(support|kernels|exec|api|trainer)/|tests/tools/(bench|inform|train)' ;;
+without-cunit) ;;
+without-*) only='tests/(support|mem|standin|transport|comm|perf|tools|install)/' ;;
+esac
 # For scripts; programs know by themselves.
-export T_IS_SANITIZED=yes
-tests=$("$make" -s list-tests | grep -vE "$left_out" | tr '\n' ' ')
+[ "${name#without-}" != "$name" ] || export T_IS_SANITIZED=yes
+tests=$("$make" -s list-tests | grep -E "$only" | grep -vE "$left_out" | tr '\n' ' ')
 # shellcheck disable=SC2086
 $run "$make" -s -j"${CHECK_JOBS:-$jobs}" check TESTS="$tests" >check.out 2>&1
 rc=$?

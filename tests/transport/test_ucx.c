@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/transport/transport.h"
 #include "tests/support/t_main.h"
@@ -14,6 +15,8 @@ int main(void)
 
 	if (!subject.ops->usable(why, sizeof(why)))
 		t_lacking("%s", why);
+	else if (access("/sys/class/net/lo", F_OK) != 0)
+		t_lacking("there is no /sys/class/net, where UCX looks for interfaces");
 	/* Device files, /dev/shm and ptrace differ from one container to the next; loopback does
 	 * not.  Ranks are forked, and each makes its own context, so this is set in time. */
 	setenv("UCX_TLS", "tcp,self", 0);
