@@ -50,8 +50,9 @@ struct fr_bench_case {
 /* What came out, the same on every rank. */
 struct fr_bench_result {
 	double min_us, median_us;
-	double algbw_gbps, busbw_gbps;
-	uint64_t n_wrong; /* over all ranks and checks */
+	double algbw, busbw; /* GB/s, of 10^9 bytes */
+	int64_t n_calls;     /* that were timed */
+	uint64_t n_wrong;    /* over all ranks and checks */
 };
 
 struct fr_bench {
@@ -60,9 +61,17 @@ struct fr_bench {
 	int rank, n_ranks;
 	size_t buffer_bytes; /* of each */
 	void *send, *recv;
-	double *samples; /* FR_BENCH_MAX_BATCHES */
+	double *samples; /* fr_bench_max_batches() of them */
 };
-#define FR_BENCH_MAX_BATCHES 1000
+/* Most batches of a point: more calls make longer batches, but for --rewrite, which times every
+ * call by itself. */
+#define FR_BENCH_MAX_BATCHES  1000
+#define FR_BENCH_MAX_REWRITES 10000000
+static inline int64_t fr_bench_max_batches(const struct fr_bench_options *o)
+{
+	return o->rewrite && o->iterations > FR_BENCH_MAX_BATCHES ? o->iterations
+	                                                          : FR_BENCH_MAX_BATCHES;
+}
 
 /* fr_bench_measure - times the case; fills in all but n_wrong.  Collective. */
 ferrule_status_t fr_bench_measure(struct fr_bench *b, const struct fr_bench_case *what,

@@ -112,11 +112,19 @@ static ferrule_status_t calibrate(const struct fr_bench *b, const struct fr_benc
 
 static int64_t batch_count(int64_t iterations, int64_t calls_a_batch)
 {
-	int64_t n = (iterations + calls_a_batch - 1) / calls_a_batch;
+	const int64_t n = (iterations + calls_a_batch - 1) / calls_a_batch;
 	const int64_t least = iterations < MIN_BATCHES ? iterations : MIN_BATCHES;
-	if (n < least)
-		n = least;
-	return n < FR_BENCH_MAX_BATCHES ? n : FR_BENCH_MAX_BATCHES;
+	return n < least ? least : n;
+}
+
+/* Where that would be too many batches, each has more calls. */
+static int64_t lengthen(const struct fr_bench_options *o, int64_t calls_a_batch)
+{
+	const int64_t most = fr_bench_max_batches(o);
+
+	if (batch_count(o->iterations, calls_a_batch) <= most)
+		return calls_a_batch;
+	return (o->iterations + most - 1) / most;
 }
 
 /* Of all ranks' times for each batch, what -a asks for. */
@@ -146,9 +154,9 @@ static void summarise(const struct fr_bench *b, const struct fr_bench_case *what
 	result->min_us = s[0];
 	result->median_us = n % 2 ? s[n / 2] : (s[n / 2 - 1] + s[n / 2]) / 2;
 	/* Bytes per microsecond are MB/s; a clock that did not move gives no bandwidth. */
-	result->algbw_gbps =
-		result->median_us > 0 ? (double)what->bytes / result->median_us * 1e-3 : 0;
-	result->busbw_gbps = result->algbw_gbps * what->coll->bus_factor(b->n_ranks);
+	result->algbw = result->median_us > 0 ? (double)what->bytes / result->median_us * 1e-3 : 0;
+	/* Of one rank nothing crosses any bus. */
+	result->busbw = b->n_ranks > 1 ? result->algbw * what->coll->bus_factor(b->n_ranks) : 0;
 }
 
 /* Rank 0's line on a terminal, which the next result overwrites. */
@@ -205,6 +213,7 @@ ferrule_status_t fr_bench_measure(struct fr_bench *b, const struct fr_bench_case
 	ferrule_status_t status = warm_up(b, what);
 	if (status == FERRULE_OK)
 		status = calibrate(b, what, &n_calls);
+	n_calls = lengthen(b->options, n_calls);
 	const int64_t n = batch_count(b->options->iterations, n_calls);
 	for (int64_t i = 0; i < n && status == FERRULE_OK; i++) {
 		double us = 0;
@@ -217,5 +226,6 @@ ferrule_status_t fr_bench_measure(struct fr_bench *b, const struct fr_bench_case
 		status = combine_ranks(b, (size_t)n);
 	if (status == FERRULE_OK)
 		summarise(b, what, (size_t)n, result);
+	result->n_calls = n * n_calls;
 	return status;
 }

@@ -131,8 +131,8 @@ static void print_result(const struct fr_bench_report *r, const struct fr_bench_
 		return;
 	}
 	print_number(7, result->median_us);
-	print_number(6, result->algbw_gbps);
-	print_number(6, result->busbw_gbps);
+	print_number(6, result->algbw);
+	print_number(6, result->busbw);
 	if (r->options->checks > 0)
 		printf("  %6llu", (unsigned long long)result->n_wrong);
 	else
@@ -173,8 +173,12 @@ static void print_json(const struct fr_bench_report *r, const struct fr_bench_ca
 	fr_json_bool(&j, "in_place", is_in_place);
 	fr_json_real(&j, "time_us_min", result->min_us);
 	fr_json_real(&j, "time_us_median", result->median_us);
-	fr_json_real(&j, "algbw_gbps", result->algbw_gbps);
-	fr_json_real(&j, "busbw_gbps", result->busbw_gbps);
+	fr_json_int(&j, "timed_calls", result->n_calls);
+	fr_json_real(&j, "algbw_GBps", result->algbw);
+	fr_json_real(&j, "busbw_GBps", result->busbw);
+	/* The same under names that speak of bits: for one release more. */
+	fr_json_real(&j, "algbw_gbps", result->algbw);
+	fr_json_real(&j, "busbw_gbps", result->busbw);
 	if (r->options->checks > 0)
 		fr_json_uint(&j, "wrong", result->n_wrong);
 	else
@@ -186,7 +190,7 @@ static void print_json(const struct fr_bench_report *r, const struct fr_bench_ca
 static void add_up(struct fr_bench_report *r, const struct fr_bench_result *result)
 {
 	r->n_wrong += result->n_wrong;
-	r->busbw_sum += result->busbw_gbps;
+	r->busbw_sum += result->busbw;
 	r->n_busbw++;
 }
 

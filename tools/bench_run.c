@@ -37,7 +37,7 @@ static void add_to_plot(const struct run *run, const struct fr_bench_case *what,
 		return;
 	snprintf(label, sizeof(label), "%s %s%s%s", what->coll->name, ferrule_type_name(what->type),
 	         has_op ? " " : "", has_op ? ferrule_redop_name(what->op) : "");
-	if (!fr_plot_add(run->plot, label, is_in_place, (double)what->bytes, result->busbw_gbps))
+	if (!fr_plot_add(run->plot, label, is_in_place, (double)what->bytes, result->busbw))
 		fprintf(stderr, "ferrule bench: no memory to plot %s\n", label);
 }
 
@@ -151,7 +151,7 @@ static ferrule_status_t allocate(struct fr_bench *b)
 	void **const buffers[] = {&b->send, &b->recv};
 
 	b->buffer_bytes = b->options->max_bytes > smallest ? b->options->max_bytes : smallest;
-	b->samples = calloc(FR_BENCH_MAX_BATCHES, sizeof(*b->samples));
+	b->samples = calloc((size_t)fr_bench_max_batches(b->options), sizeof(*b->samples));
 	if (!b->samples)
 		return FERRULE_ERR_NO_MEMORY;
 	for (int i = 0; i < 2; i++) {

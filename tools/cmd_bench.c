@@ -61,22 +61,27 @@ static const struct fr_usage usage = {
 		   "allgather, reduce_scatter, broadcast, reduce, alltoall, gather, scatter,\n"
 		   "sendrecv, barrier, or all of them.  Runs under 'ferrule run', mpirun, srun or\n"
 		   "torchrun; with -N it starts its own ranks; else it is one rank alone.",
-	.notes = "SIZE is bytes, or with K, M, G or T for powers of 1024; it counts the larger\n"
-		 "buffer of a rank, rounded down to whole elements a block, but not to none.\n"
-		 "\n"
-		 "time   microseconds a call.  Calls are timed in batches of at least 100 us, 10\n"
-		 "       of them (or -n), each after a barrier; a batch counts as on the slowest\n"
-		 "       rank (see -a); the median over the batches is shown.  Buffers are not\n"
-		 "       rewritten between calls, as in nccl-tests, unless --rewrite is given.\n"
-		 "algbw  size / time.  busbw  algbw times 2(n-1)/n for allreduce, (n-1)/n for\n"
-		 "       allgather, reduce_scatter, alltoall, gather, scatter, 1 for the others.\n"
-		 "#wrong elements that differ from the exact result, over all ranks and checks.\n"
-		 "\n"
-		 "Exit status: 0 all right, 1 wrong results or an error, 2 wrong command line.\n"
-		 "\n"
-		 "  ferrule bench -N 2 allreduce\n"
-		 "  ferrule run -n 4 ferrule bench -b 1K -e 16M -f 4 -d bfloat16 allgather\n"
-		 "  mpirun -n 4 ferrule bench --json all",
+	.notes =
+		"SIZE is bytes, or with K, M, G or T for powers of 1024; it counts the larger\n"
+		"buffer of a rank, rounded down to whole elements a block, but not to none.\n"
+		"\n"
+		"time   microseconds a call.  Calls are timed in batches of at least 100 us, 10\n"
+		"       to 1000 of them (or -n, if less), each after a barrier; a batch counts as\n"
+		"       on the slowest rank (see -a); the median over the batches is shown.\n"
+		"       Buffers are not rewritten between calls, as in nccl-tests, unless\n"
+		"       --rewrite is given.\n"
+		"algbw  size / time.  busbw  algbw times 2(n-1)/n for allreduce, (n-1)/n for\n"
+		"       allgather, reduce_scatter, alltoall, gather, scatter, 1 for the others;\n"
+		"       0 for one rank, of which nothing crosses a bus.  Both are in GB/s, 10^9\n"
+		"       bytes a second: in JSON algbw_GBps and busbw_GBps (and, for this release\n"
+		"       only, the same numbers once more as algbw_gbps and busbw_gbps).\n"
+		"#wrong elements that differ from the exact result, over all ranks and checks.\n"
+		"\n"
+		"Exit status: 0 all right, 1 wrong results or an error, 2 wrong command line.\n"
+		"\n"
+		"  ferrule bench -N 2 allreduce\n"
+		"  ferrule run -n 4 ferrule bench -b 1K -e 16M -f 4 -d bfloat16 allgather\n"
+		"  mpirun -n 4 ferrule bench --json all",
 	.options = options,
 	.min_operands = 1,
 	.max_operands = 1,
@@ -114,6 +119,11 @@ static int check_options(const struct fr_bench_options *o)
 		                      "option -r, --root: %lld is not allowed; allowed: a rank, 0 "
 		                      "to %lld",
 		                      (long long)o->root, (long long)o->own_ranks - 1);
+	if (o->rewrite && o->iterations > FR_BENCH_MAX_REWRITES)
+		return fr_usage_error(&usage,
+		                      "option -n, --iters: %lld is not allowed; allowed with "
+		                      "--rewrite: 1 to %d",
+		                      (long long)o->iterations, FR_BENCH_MAX_REWRITES);
 	if (o->plot && strcmp(o->collective, "barrier") == 0)
 		return fr_usage_error(&usage, "option --plot: barrier has no sizes to draw");
 	if (o->plot && !fr_plot_check(o->plot, why, sizeof(why)))

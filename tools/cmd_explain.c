@@ -36,9 +36,10 @@ static const struct fr_option options[] = {
 	{0, "in-place", NULL, FR_OPTION_FLAG, FIELD(is_in_place), 0, 0, NULL,
          "the call is in place"},
 	{0, "transport", "NAME", FR_OPTION_TEXT, FIELD(transport), 0, 0, NULL,
-         "shm or tcp (default: what ranks on such hosts would use)"},
+         "between ranks of a host (default: what ranks would use,\n"
+         "by FERRULE_TRANSPORT)"},
 	{0, "algorithm", "NAME", FR_OPTION_TEXT, FIELD(algorithm), 0, 0, NULL,
-         "explain this one instead of the choice"},
+         "whose rounds to print instead of the choice's"},
 	{0, "rounds", NULL, FR_OPTION_FLAG, FIELD(rounds), 0, 0, NULL,
          "also print who sends what in which round"},
 	{0, "json", NULL, FR_OPTION_FLAG, FIELD(json), 0, 0, NULL, "one JSON object"},

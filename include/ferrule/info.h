@@ -105,15 +105,18 @@ struct ferrule_explain_call {
 	ferrule_redop_t op;
 	int root;
 	bool in_place;
-	const char *transport; /* "shm", "tcp" or NULL */
-	const char *algorithm; /* print this one instead of the choice; NULL: the choice */
+	const char *transport; /* "shm", "tcp", or NULL: what FERRULE_TRANSPORT lets ranks use */
+	const char *algorithm; /* whose rounds to print; NULL: those of the choice */
 	bool rounds;           /* also print who sends what in which round */
 	bool json;
 };
 /*
- * ferrule_explain - writes to `out` the algorithm chosen, the runner-up, the predicted time
- * of each candidate, and the rounds.  Contacts nobody.  Returns FERRULE_ERR_ARGUMENT with a
- * text in ferrule_comm_error_text(NULL) for what makes no sense.
+ * ferrule_explain - writes to `out` the algorithm chosen, by FERRULE_ALGO or by the cost model, the
+ * runner-up, the predicted time of each candidate, and the rounds.  Contacts nobody, and predicts
+ * with built-in constants where a communicator measures its own.
+ *
+ * Returns FERRULE_ERR_ARGUMENT with a text in ferrule_comm_error_text(NULL) for what makes no
+ * sense, FERRULE_ERR_SETTING for a wrong setting, FERRULE_ERR_SYSTEM when `out` has failed.
  */
 ferrule_status_t ferrule_explain(const struct ferrule_explain_call *what, FILE *out);
 

@@ -10,6 +10,7 @@
 #include "collectives/schedule/print.h"
 #include "lib/api/check.h"
 #include "lib/base/error.h"
+#include "lib/base/settings.h"
 #include "lib/base/text.h"
 #include "lib/comm/place.h"
 #include "lib/comm/select.h"
@@ -31,7 +32,9 @@ struct question {
 	const struct fr_algo *candidates[MAX_CANDIDATES]; /* cheapest first */
 	double cost_s[MAX_CANDIDATES];
 	int n_candidates;
-	const struct fr_algo *shown; /* whose rounds are printed */
+	struct fr_overrides overrides; /* what FERRULE_ALGO says */
+	const struct fr_algo *choice;  /* what the call would use */
+	const struct fr_algo *shown;   /* whose rounds are printed */
 };
 
 /* ---- the question ---- */
@@ -90,11 +93,30 @@ static ferrule_status_t check_coll(const struct ferrule_explain_call *w, enum fr
 	return FERRULE_OK;
 }
 
+/* What ranks of a host would use without being asked: the first that FERRULE_TRANSPORT allows. */
+static const struct fr_transport_ops *first_allowed(void)
+{
+	const char *list = fr_settings()->transport;
+
+	while (*list) {
+		const size_t length = strcspn(list, ",");
+		char name[16];
+
+		snprintf(name, sizeof(name), "%.*s", (int)(length < 15 ? length : 15), list);
+		const struct fr_transport_ops *const ops = fr_transport_find(name);
+
+		if (ops && fr_transport_reaches(ops, true))
+			return ops;
+		list += length + (list[length] == ',');
+	}
+	return fr_transports[0];
+}
+
 /* The transport inside a host decides whether there is a board, and what a message costs. */
 static ferrule_status_t set_transport(struct question *q)
 {
 	const char *name = q->what->transport;
-	const struct fr_transport_ops *ops = fr_transports[0];
+	const struct fr_transport_ops *ops = first_allowed();
 
 	if (name && name[0]) {
 		ops = strchr(name, ',') ? NULL : fr_transport_find(name);
@@ -151,13 +173,48 @@ static void add_candidate(struct question *q, const struct fr_algo *algo)
 	q->n_candidates++;
 }
 
+/* As a communicator does: what FERRULE_ALGO asks for where it applies, else the cheapest. */
+static ferrule_status_t choose(struct question *q)
+{
+	const ferrule_status_t status = fr_overrides_parse(fr_settings()->algo, &q->overrides);
+
+	if (status == FERRULE_OK)
+		q->choice = fr_select(&q->args, &q->machine, &q->overrides);
+	return status;
+}
+
+/* Did FERRULE_ALGO choose? */
+static bool is_overridden(const struct question *q)
+{
+	return q->overrides.algo[q->args.coll] == q->choice;
+}
+
+/* The cheapest besides the choice; -1: there is no other. */
+static int runner_up(const struct question *q)
+{
+	for (int i = 0; i < q->n_candidates; i++) {
+		if (q->candidates[i] != q->choice)
+			return i;
+	}
+	return -1;
+}
+
+static double cost_of_choice(const struct question *q)
+{
+	int i = 0;
+
+	while (q->candidates[i] != q->choice)
+		i++;
+	return q->cost_s[i];
+}
+
 static ferrule_status_t choose_shown(struct question *q)
 {
 	const char *name = q->what->algorithm;
 	char allowed[200] = "";
 	size_t used = 0;
 
-	q->shown = q->candidates[0];
+	q->shown = q->choice;
 	if (!name || !name[0])
 		return FERRULE_OK;
 	for (int i = 0; i < q->n_candidates; i++) {
@@ -181,6 +238,8 @@ static ferrule_status_t work_out(struct question *q)
 
 	if (status == FERRULE_OK)
 		status = check_coll(w, coll);
+	if (status == FERRULE_OK)
+		status = fr_settings_load();
 	if (status != FERRULE_OK)
 		return status;
 	q->machine = fr_machine_default;
@@ -201,7 +260,8 @@ static ferrule_status_t work_out(struct question *q)
 	for (int i = 0; i < fr_n_algos; i++)
 		if (fr_algos[i]->coll == coll && fr_algos[i]->applies(&q->args))
 			add_candidate(q, fr_algos[i]);
-	return choose_shown(q);
+	status = choose(q);
+	return status == FERRULE_OK ? choose_shown(q) : status;
 }
 
 /* ---- the answer ---- */
@@ -214,6 +274,22 @@ static void print_bytes(FILE *out, double bytes)
 	for (; bytes >= 1024 && unit < 4; unit++)
 		bytes /= 1024;
 	fr_print(out, "%.4g %s", bytes, units[unit]);
+}
+
+/* What FERRULE_ALGO has to do with the choice. */
+static void print_reason(const struct question *q, FILE *out)
+{
+	const struct fr_algo *const wanted = q->overrides.algo[q->args.coll];
+
+	if (!wanted)
+		return;
+	fprintf(out, "\nFERRULE_ALGO asks for %s", wanted->name);
+	if (!is_overridden(q))
+		fprintf(out, ", which cannot do this call\n");
+	else if (q->choice == q->candidates[0])
+		fprintf(out, ", which the cost model would choose too\n");
+	else
+		fprintf(out, "; the cost model would choose %s\n", q->candidates[0]->name);
 }
 
 static void print_text(const struct question *q, FILE *out)
@@ -234,15 +310,18 @@ static void print_text(const struct question *q, FILE *out)
 	fprintf(out, "  %-10s %-14s %12s  %s\n", "", "algorithm", "time us", "what it does");
 	for (int i = 0; i < q->n_candidates; i++)
 		fr_print(out, "  %-10s %-14s %12.3f  %s\n",
-		         i == 0   ? "choice"
-		         : i == 1 ? "runner-up"
-		                  : "",
+		         q->candidates[i] == q->choice  ? "choice"
+		         : i == runner_up(q)            ? "runner-up"
+		         : q->candidates[i] == q->shown ? "asked for"
+		                                        : "",
 		         q->candidates[i]->name, q->cost_s[i] * 1e6, q->candidates[i]->summary);
+	print_reason(q, out);
 }
 
 static void print_json(const struct question *q, FILE *out)
 {
 	const struct fr_coll_args *a = &q->args;
+	const int second = runner_up(q);
 
 	fprintf(out, "{\"collective\": \"%s\", \"ranks\": %d, \"hosts\": %d, \"count\": %zu, ",
 	        fr_coll_name(a->coll), a->n_ranks, a->n_hosts, a->count);
@@ -254,12 +333,13 @@ static void print_json(const struct question *q, FILE *out)
 		fprintf(out, "\"root\": %d, ", a->root);
 	fprintf(out, "\"transport\": \"%s\", \"cores\": %d, \"in_place\": %s, ", q->transport,
 	        q->machine.cores, q->what->in_place ? "true" : "false");
-	fprintf(out, "\"choice\": \"%s\", \"runner_up\": ", q->candidates[0]->name);
-	if (q->n_candidates > 1)
-		fprintf(out, "\"%s\", ", q->candidates[1]->name);
+	fprintf(out, "\"choice\": \"%s\", \"chosen_by\": \"%s\", \"runner_up\": ", q->choice->name,
+	        is_overridden(q) ? "FERRULE_ALGO" : "cost model");
+	if (second >= 0)
+		fprintf(out, "\"%s\", ", q->candidates[second]->name);
 	else
 		fprintf(out, "null, ");
-	fr_print(out, "\"time_us\": %.3f, \"candidates\": [", q->cost_s[0] * 1e6);
+	fr_print(out, "\"time_us\": %.3f, \"candidates\": [", cost_of_choice(q) * 1e6);
 	for (int i = 0; i < q->n_candidates; i++)
 		fr_print(out, "%s{\"algorithm\": \"%s\", \"time_us\": %.3f, \"summary\": \"%s\"}",
 		         i ? ", " : "", q->candidates[i]->name, q->cost_s[i] * 1e6,
@@ -324,6 +404,8 @@ ferrule_status_t ferrule_explain(const struct ferrule_explain_call *what, FILE *
 		if (what->json)
 			fprintf(out, "}\n");
 	}
+	if (status == FERRULE_OK && ferror(out))
+		status = fr_error(FERRULE_ERR_SYSTEM, "out: what is explained cannot be written");
 	free(q.host_of);
 	return status;
 }

@@ -51,6 +51,7 @@ check "... a line for each way" test "$(wc -l <"$work/out")" -eq 2
 check "... in this order" grep -Eqx '\{"collective": "reduce_scatter", "bytes": 64, "count": 4, '\
 '"type": "float", "op": "sum", "root": -1, "ranks": 4, "transport": "shm", "mem": "malloc", '\
 '"in_place": true, "time_us_min": [0-9.e+-]+, "time_us_median": [0-9.e+-]+, '\
+'"timed_calls": [0-9]+, "algbw_GBps": [0-9.e+-]+, "busbw_GBps": [0-9.e+-]+, '\
 '"algbw_gbps": [0-9.e+-]+, "busbw_gbps": [0-9.e+-]+, "wrong": 0\}' "$work/out"
 check "... busbw is 3/4 algbw at four ranks" awk -F'[:,}]' '{
 	for (i = 1; i < NF; i++) { if ($i ~ /algbw/) a = $(i + 1); if ($i ~ /busbw/) b = $(i + 1) }
@@ -59,6 +60,15 @@ check "-a" gives 0 ./ferrule bench -N 2 -a 0 -b 8 -e 8 -n 1 --json allreduce
 check "--rewrite" gives 0 ./ferrule bench -N 2 --rewrite -b 64K -e 64K -n 3 --json allreduce
 check "alone" gives 0 ./ferrule bench -b 8 -e 8 -n 1 --json allreduce
 check "... on one rank" prints '"ranks": 1,'
+check "... with no bus" prints '"busbw_GBps": 0,'
+check "alone, one to all" gives 0 ./ferrule bench -b 8 -e 8 -n 1 --json broadcast
+check "... with no bus" prints '"busbw_GBps": 0,'
+check "a number of calls" gives 0 ./ferrule bench -b 1M -e 1M -n 2500 -c 0 --json broadcast
+check "... are made" awk '{ sub(/.*"timed_calls": /, ""); if ($1 + 0 < 2500) exit 1 }' "$work/out"
+check "... and rewritten" gives 0 ./ferrule bench -b 8 -e 8 -n 1500 --rewrite --json broadcast
+check "... are made, each by itself" prints '"timed_calls": 1500,'
+check "more than can be kept" refuses "allowed with --rewrite: 1 to 10000000" \
+	./ferrule bench --rewrite -n 10000001 allreduce
 check "under ferrule run" gives 0 ./ferrule run -n 3 ferrule bench -b 8 -e 8 -n 1 --json gather
 check "... on three" prints '"ranks": 3,'
 check "... only rank 0 prints" test "$(wc -l <"$work/out")" -eq 2

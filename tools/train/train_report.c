@@ -163,8 +163,7 @@ void fr_train_report_close(struct fr_train_report *r)
 /* What ends most lines. */
 static void print_traffic(const struct fr_train_figures *f)
 {
-	printf("%.0f samples/s, %.3f MB on the wire\n", f->samples_per_s,
-	       (double)f->bytes_sent / 1e6);
+	printf("%.0f samples/s, %.3f MB sent\n", f->samples_per_s, (double)f->bytes_sent / 1e6);
 	fr_flush(stdout);
 }
 
