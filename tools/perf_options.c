@@ -35,6 +35,9 @@ const struct fr_option fr_perf_bw_options[] = {
          "transport (default verbs for verbs, else contract)"},
 	{0, "local", NULL, FR_OPTION_FLAG, FIELD(is_local), 0, 0, NULL,
          "start the other side too, on this machine"},
+	{0, "bind", "core|none", FR_OPTION_WORD, FIELD(bind), 0, 0, "core|none",
+         "with --local: each side to a core of its own (default:\n"
+         "core where two may be used, else none)"},
 	{'p', "port", "PORT", FR_OPTION_TEXT, FIELD(port), 0, 0, NULL,
          "TCP port or service by which the two sides meet\n(default 18515)"},
 	{'d', "ib-dev", "NAME", FR_OPTION_TEXT, FIELD(device), 0, 0, NULL,
@@ -147,6 +150,9 @@ static int check(const struct fr_usage *usage, const struct fr_perf_options *o, 
 	if (o->is_local && o->host)
 		return usage_error(usage, "option --local: the other side is started here, so that "
 		                          "HOST makes no sense");
+	if (o->bind && !o->is_local)
+		return usage_error(usage, "option --bind: goes with --local; elsewhere bind each "
+		                          "side by taskset or numactl");
 	if (o->all_sizes && o->bytes)
 		return usage_error(usage, "options -a, --all and -s, --size: give one of them");
 	if (o->margin_s >= 0 && o->duration_s <= 0)

@@ -14,6 +14,7 @@
 struct fr_perf_report {
 	const struct fr_perf_options *options;
 	const struct ferrule_perf_params *params;
+	char cores[40]; /* what both sides are bound to; "" when the other one is elsewhere */
 	/* The JSON document so far, kept until it is whole. */
 	FILE *stream;
 	char *text;
@@ -47,6 +48,14 @@ void fr_perf_report_destroy(struct fr_perf_report *r)
 		fclose(r->stream);
 	free(r->text);
 	free(r);
+}
+
+void fr_perf_report_cores(struct fr_perf_report *r, const struct fr_perf_cores *cores)
+{
+	if (cores->n == 2)
+		snprintf(r->cores, sizeof(r->cores), "%d and %d", cores->cpu[0], cores->cpu[1]);
+	else
+		snprintf(r->cores, sizeof(r->cores), "none");
 }
 
 /* ---- words ---- */
@@ -104,6 +113,8 @@ static void print_banner(const struct fr_perf_report *r, const struct ferrule_pe
 		printf(" Max inline data : %d[B]\n", s->inline_bytes);
 		printf(" rdma_cm QPs     : %s\n", on_off(p->use_rdma_cm));
 	}
+	if (r->cores[0])
+		printf(" Bound to cores  : %s\n", r->cores);
 	printf(" Data ex. method : %s\n%s\n", p->use_rdma_cm ? "rdma_cm" : "Ethernet", LINE);
 }
 
@@ -176,6 +187,8 @@ static void write_info(struct fr_perf_report *r, const struct ferrule_perf_setup
 		fr_json_int(j, "Max_inline_data", s->inline_bytes);
 		fr_json_text(j, "rdma_cm_QPs", on_off(p->use_rdma_cm));
 	}
+	if (r->cores[0])
+		fr_json_text(j, "Bound_to_cores", r->cores);
 	fr_json_text(j, "Data_ex_method", p->use_rdma_cm ? "rdma_cm" : "Ethernet");
 	if (is_bw)
 		fr_json_text(j, "BW_unit", r->options->report_gbits ? "Gb/sec" : "MiB/sec");

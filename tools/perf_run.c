@@ -130,8 +130,15 @@ static int run_both(struct side *s)
 {
 	struct ferrule_perf_params params = *s->params;
 	const pid_t me = getpid();
+	struct fr_perf_cores cores;
+	char why[160];
 	int fds[2];
 
+	if (!fr_perf_cores_choose(&cores, s->options->bind, why, sizeof(why))) {
+		fr_usage_error(s->usage, "%s", why);
+		return FR_PERF_EXIT_USAGE;
+	}
+	fr_perf_report_cores(s->report, &cores);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
 		perror(s->usage->command);
 		return FR_PERF_EXIT_FAULT;
@@ -140,6 +147,7 @@ static int run_both(struct side *s)
 	const pid_t pid = fork();
 	if (pid == 0) {
 		close(fds[0]);
+		fr_perf_cores_bind(&cores, 1);
 		_exit(run_child(s, fds[1], me));
 	}
 	close(fds[1]);
@@ -148,6 +156,7 @@ static int run_both(struct side *s)
 		close(fds[0]);
 		return FR_PERF_EXIT_FAULT;
 	}
+	fr_perf_cores_bind(&cores, 0);
 	params.control_fd = fds[0];
 	s->params = &params;
 	const int status = run_side(s);

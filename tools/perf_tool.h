@@ -3,12 +3,14 @@
  *
  *   cmd_bw.c, cmd_lat.c   usage
  *   perf_options.c        the flags, most of them perftest's, and what they mean to the library
+ *   perf_cores.c          which cores two sides on one host run on
  *   perf_run.c            one side, or both (--local): size by size
  *   perf_report.c         banner, table and JSON
  */
 #ifndef FR_PERF_TOOL_H
 #define FR_PERF_TOOL_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -41,6 +43,7 @@ struct fr_perf_options {
 	int64_t gpu;
 	double timeout_s;
 	bool is_local;
+	const char *bind; /* "core", "none", or NULL: core where there are two */
 	bool report_gbits, json;
 	const char *json_file, *plot;
 	const char *host; /* the operand */
@@ -63,6 +66,21 @@ int fr_perf_options_apply(const struct fr_usage *usage, const struct fr_perf_opt
 int fr_perf_run(const struct fr_usage *usage, const struct fr_perf_options *o,
                 const struct ferrule_perf_params *params);
 
+/* ---- perf_cores.c ---- */
+
+/* Where the two sides run when both are on this host; fewer than two: not bound. */
+struct fr_perf_cores {
+	int n;
+	int cpu[2]; /* by name, the first hardware thread of each: of this side, of the other one */
+	cpu_set_t set[2];
+};
+
+/* fr_perf_cores_choose - a core for each side, as `bind` wants it; false, with the reason, when
+ * `bind` is "core" and there are not two. */
+bool fr_perf_cores_choose(struct fr_perf_cores *c, const char *bind, char *why, size_t n);
+/* fr_perf_cores_bind - this process to the core of side 0 or 1, if to any. */
+void fr_perf_cores_bind(const struct fr_perf_cores *c, int side);
+
 /* ---- perf_report.c ---- */
 
 struct fr_perf_report;
@@ -71,6 +89,8 @@ struct fr_perf_report;
 struct fr_perf_report *fr_perf_report_create(const struct fr_perf_options *o,
                                              const struct ferrule_perf_params *p);
 void fr_perf_report_destroy(struct fr_perf_report *r);
+/* fr_perf_report_cores - both sides are on this host; before all else that is reported. */
+void fr_perf_report_cores(struct fr_perf_report *r, const struct fr_perf_cores *cores);
 /* fr_perf_report_waiting, _setup, _row - as the test goes on.  The table is printed at once, JSON
  * when all has gone well. */
 void fr_perf_report_waiting(struct fr_perf_report *r);

@@ -32,6 +32,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
 #include "lib/base/parse.h"
+#include "lib/base/text.h"
 #include "lib/comm/boot_pmi_wire.h"
 #include "lib/comm/boot_wire.h"
 
@@ -174,7 +175,7 @@ __attribute__((format(printf, 3, 4))) static ferrule_status_t talk(struct pmi *p
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(sent, sizeof(sent), format, args);
+	fr_vformat(sent, sizeof(sent), format, args);
 	va_end(args);
 	ferrule_status_t status = ask(p, p->version, sent);
 	if (status == FERRULE_OK && (!fr_pmi_is(p->version, p->message, expected) || has_failed(p)))

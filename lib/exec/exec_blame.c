@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/base/text.h"
+
 #define UNSEEN (-2)
 #define SELF   (-1)
 /* So many of the ranks that hold all up are named, so many of those between. */
@@ -139,7 +141,7 @@ static void add(struct text *t, const char *format, ...)
 	if (t->used >= t->bytes)
 		return;
 	va_start(args, format);
-	const int n = vsnprintf(t->at + t->used, t->bytes - t->used, format, args);
+	const int n = fr_vformat(t->at + t->used, t->bytes - t->used, format, args);
 	va_end(args);
 	t->used += n > 0 ? (size_t)n : 0;
 }

@@ -44,6 +44,9 @@ struct fr_perf_outcome {
 	uint64_t ns;
 };
 
+/* Trips before a latency is taken, at most; both sides must have the same. */
+#define FR_PERF_WARM_UP 100
+
 struct ferrule_perf {
 	struct ferrule_perf_params params; /* its texts are ours */
 	bool is_active;

@@ -169,14 +169,14 @@ static size_t write_hello(const struct ferrule_perf_params *p, char *out, size_t
 		out, bytes,
 		"byte order=%s\ntest=%s\nop=%s\nvia=%s\ntransport=%s\nsize=%llu\n"
 		"iterations=%llu\nduration=%g\nmargin=%g\nqueue pairs=%d\nbidirectional=%s\n"
-		"rdma_cm=%s\nvalidation=%s\n",
+		"rdma_cm=%s\nvalidation=%s\nwarm-up trips=%d\n",
 		*(const unsigned char *)&one ? "little" : "big", test_names[p->test],
 		op_names[p->op], via_names[p->via],
 		is_verbs || !p->transport ? "verbs" : p->transport,
 		(unsigned long long)p->max_bytes,
 		(unsigned long long)(p->duration_s > 0 ? 0 : p->iterations), p->duration_s,
 		p->margin_s, p->n_qps, p->is_bidirectional ? "yes" : "no",
-		p->use_rdma_cm ? "yes" : "no", p->validate ? "yes" : "no");
+		p->use_rdma_cm ? "yes" : "no", p->validate ? "yes" : "no", FR_PERF_WARM_UP);
 
 	return n < 0 || (size_t)n >= bytes ? 0 : (size_t)n;
 }
