@@ -51,8 +51,11 @@ bool ferrule_setting_at(int i, struct ferrule_setting *out)
 	*out = settings[i];
 	out->from_environment = set != NULL;
 	out->value = set ? set : out->default_value;
-	if (i == FR_SETTING_job_key && set && set[0])
+	/* It may have been read, and is not there any more then. */
+	if (i == FR_SETTING_job_key && ((set && set[0]) || fr_settings()->job_key[0])) {
+		out->from_environment = true;
 		out->value = "(set, not shown)";
+	}
 	return true;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "lib/base/error.h"
@@ -248,6 +249,23 @@ static enum fr_log_level level_of(const char *word)
 	return (enum fr_log_level)level;
 }
 
+/*
+ * Children of this process are no ranks, and have no business with the key.  The kernel writes over
+ * it first, since a string given to putenv() may be one that cannot be written to; then it is gone
+ * from /proc/PID/environ as well.
+ */
+static void hide_job_key(void)
+{
+	char *key = getenv("FERRULE_JOB_KEY");
+	const size_t bytes = key ? strlen(key) : 0;
+
+	if (!key)
+		return;
+	if (bytes > 0 && getrandom(key, bytes, 0) == (ssize_t)bytes)
+		memset(key, 0, bytes);
+	unsetenv("FERRULE_JOB_KEY");
+}
+
 static void load_once(void)
 {
 	static const char *const empty[] = {NULL};
@@ -263,6 +281,7 @@ static void load_once(void)
 		return;
 	}
 	loaded.values = values;
+	hide_job_key();
 	fr_log_set_level(level_of(values.log));
 	warn_unknown(env);
 }

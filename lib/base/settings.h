@@ -33,7 +33,10 @@
 	X(isa, "FERRULE_ISA", WORD, "auto", 0, 0, "auto|reference|avx2|avx512",               \
 	  "instruction set of the reduction kernels")                                         \
 	X(job_key, "FERRULE_JOB_KEY", TEXT, "", 0, 0, "64 hexadecimal digits",                \
-	  "secret that ranks prove to each other; `ferrule run` makes a fresh one")           \
+	  "secret that ranks prove to each other; `ferrule run` makes a fresh one; taken "    \
+	  "out of the environment when it has been read")                                     \
+	X(require_key, "FERRULE_REQUIRE_KEY", BOOL, "0", 0, 0, "0 or 1",                      \
+	  "1: refuse to join hosts, or to measure between them, without a key; 0: warn")      \
 	X(socket_ifname, "FERRULE_SOCKET_IFNAME", TEXT, "", 0, 0,                             \
 	  "beginnings of interface names and networks as 10.0.0.0/8, comma-separated; first " \
 	  "= for whole names, ^ for all but these, ^= for both",                              \

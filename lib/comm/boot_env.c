@@ -18,6 +18,7 @@
 #include "lib/base/netif.h"
 #include "lib/base/parse.h"
 #include "lib/base/settings.h"
+#include "lib/comm/boot_key.h"
 #include "lib/comm/boot_launcher.h"
 #include "lib/comm/boot_open.h"
 #include "lib/comm/boot_wire.h"
@@ -132,44 +133,6 @@ ferrule_status_t fr_boot_env_parse(const struct fr_boot_env_text *text, int stor
 	return status;
 }
 
-/* ---- the job key ---- */
-
-static bool is_this_host_only(const char *host)
-{
-	struct fr_net_addr a;
-	const char *why;
-
-	if (strcmp(host, "localhost") == 0)
-		return true;
-	return fr_net_is_numeric(host) && fr_net_resolve(host, 0, &a, 1, &why) == 1 &&
-	       fr_net_is_loopback(&a);
-}
-
-/*
- * Without a key from the launcher the ranks still need a common one.  What all of them know,
- * others can find out: it keeps accidents and other jobs apart, not an attacker.
- */
-static void derive_key(const struct fr_boot_env *env, unsigned char key[FR_AUTH_KEY_BYTES])
-{
-	const char *run_id = getenv("TORCHELASTIC_RUN_ID");
-	char text[512];
-
-	snprintf(text, sizeof(text), "ferrule %s %u %u %s", env->host, env->port,
-	         (unsigned)getuid(), run_id ? run_id : "");
-	fr_auth_derive(text, key);
-	if (env->rank == 0 && !is_this_host_only(env->host))
-		fr_log(FR_LOG_WARNING,
-		       "no FERRULE_JOB_KEY: the job's key can be guessed by whoever reaches port "
-		       "%u; set it to the output of `openssl rand -hex 32` on all ranks",
-		       env->port);
-}
-
-static void find_key(const struct fr_boot_env *env, unsigned char key[FR_AUTH_KEY_BYTES])
-{
-	if (!fr_parse_hex(fr_settings()->job_key, key, FR_AUTH_KEY_BYTES))
-		derive_key(env, key);
-}
-
 /* ---- rank 0's port ---- */
 
 /*
@@ -222,9 +185,10 @@ static ferrule_status_t open_place(const struct fr_boot_env *env, uint64_t deadl
 {
 	struct fr_rendezvous place = {.host = env->host, .port = env->port};
 	unsigned char key[FR_AUTH_KEY_BYTES];
+	struct fr_key_file file;
 	int listen_fd = -1;
 
-	if (is_this_host_only(env->host) && !fr_netif_has_loopback())
+	if (fr_net_is_loopback_host(env->host) && !fr_netif_has_loopback())
 		return fr_error(
 			FERRULE_ERR_SYSTEM,
 			"MASTER_ADDR=%.80s is loopback, which is down; bring it up: ip link "
@@ -237,13 +201,20 @@ static ferrule_status_t open_place(const struct fr_boot_env *env, uint64_t deadl
 		if (status != FERRULE_OK)
 			return status;
 	}
-	find_key(env, key);
+	ferrule_status_t status = fr_boot_key_find(env, deadline_ns, &file, key);
+	if (status != FERRULE_OK) {
+		if (listen_fd >= 0)
+			close(listen_fd);
+		return status;
+	}
 	const struct fr_star_params params = {.rank = env->rank,
 	                                      .n_ranks = env->n_ranks,
 	                                      .key = key,
+	                                      .key_file = &file,
 	                                      .deadline_ns = deadline_ns,
 	                                      .place = &place};
-	const ferrule_status_t status = fr_boot_open_star(&params, listen_fd, out);
+	status = fr_boot_open_star(&params, listen_fd, out);
+	fr_key_file_remove(&file);
 	fr_wipe(key, sizeof(key));
 	return status;
 }

@@ -147,6 +147,17 @@ bool fr_net_is_loopback(const struct fr_net_addr *a)
 	return ntohl(((const struct sockaddr_in *)&plain.storage)->sin_addr.s_addr) >> 24 == 127;
 }
 
+bool fr_net_is_loopback_host(const char *host)
+{
+	struct fr_net_addr a;
+	const char *why;
+
+	if (strcmp(host, "localhost") == 0)
+		return true;
+	return fr_net_is_numeric(host) && fr_net_resolve(host, 0, &a, 1, &why) == 1 &&
+	       fr_net_is_loopback(&a);
+}
+
 static int listen_on(const struct fr_net_addr *a, uint16_t *port_out)
 {
 	struct fr_net_addr bound = {.length = sizeof(bound.storage)};

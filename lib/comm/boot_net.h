@@ -35,6 +35,8 @@ char *fr_net_text(const struct fr_net_addr *a, char buf[FR_NET_TEXT_BYTES]);
 char *fr_net_host(const struct fr_net_addr *a, char buf[FR_NET_HOST_BYTES]);
 /* fr_net_is_loopback - can only this host reach it? */
 bool fr_net_is_loopback(const struct fr_net_addr *a);
+/* fr_net_is_loopback_host - the same of a name or number; no name but "localhost" is looked up. */
+bool fr_net_is_loopback_host(const char *host);
 
 /* fr_net_listen - a non-blocking listening socket, or -1 with errno.  NULL listens on every
  * address of the host; port 0 takes a free one.  *port_out is the port it has. */

@@ -22,6 +22,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
+#include "lib/base/key_file.h"
 #include "lib/base/log.h"
 #include "lib/base/system.h"
 #include "lib/base/wire.h"
@@ -390,6 +391,9 @@ ferrule_status_t fr_boot_server_open(const struct fr_star_params *params, int li
 	if (status != FERRULE_OK)
 		goto err_free_server;
 	stop_listening(s);
+	/* Before anybody may begin another set-up at this port and take this key for its own. */
+	if (params->key_file)
+		fr_key_file_remove(params->key_file);
 	status = welcome_all(s, params->deadline_ns);
 	if (status != FERRULE_OK)
 		goto err_free_server;

@@ -13,6 +13,8 @@
 #include <ferrule/status.h>
 #include "lib/comm/boot_net.h"
 
+struct fr_key_file;
+
 #define FR_RENDEZVOUS_MAX_ADDRS 8
 
 /* Where rank 0 is to be found. */
@@ -27,6 +29,7 @@ struct fr_rendezvous {
 struct fr_star_params {
 	int rank, n_ranks; /* n_ranks is 2 to FR_BOOT_MAX_RANKS */
 	const unsigned char *key;
+	struct fr_key_file *key_file; /* to be removed once all ranks have proved the key; NULL */
 	uint64_t deadline_ns;
 	const struct fr_rendezvous *place;
 };

@@ -118,6 +118,32 @@ static void test_a_bad_key_is_not_shown(void)
 	                                        "hexadecimal digits");
 }
 
+#define KEY "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+/* `arg` says whether the string is one that cannot be written to. */
+static int rank_reads_the_key(int rank, int n_ranks, void *arg)
+{
+	char copy[] = "FERRULE_JOB_KEY=" KEY;
+	static const char constant[] = "FERRULE_JOB_KEY=" KEY;
+
+	(void)rank, (void)n_ranks;
+	if (putenv(arg ? (char *)constant : copy) != 0)
+		return 1;
+	CU_ASSERT_EQUAL(fr_settings_load(), FERRULE_OK);
+	CU_ASSERT_STRING_EQUAL(fr_settings()->job_key, KEY);
+	CU_ASSERT_PTR_NULL(getenv("FERRULE_JOB_KEY"));
+	CU_ASSERT(arg || strstr(copy, "00112233") == NULL);
+	return t_failures() != 0;
+}
+
+static void test_the_key_is_taken_out_of_the_environment(void)
+{
+	char constant = 1;
+
+	CU_ASSERT_EQUAL(t_spawn(1, 10, rank_reads_the_key, NULL, NULL), 0);
+	CU_ASSERT_EQUAL(t_spawn(1, 10, rank_reads_the_key, &constant, NULL), 0);
+}
+
 static void test_set_but_empty_is_not_set(void)
 {
 	struct fr_settings s;
@@ -244,6 +270,8 @@ int main(void)
 		{"values of every kind are taken", test_values_of_every_kind_are_taken},
 		{"bad values are named with what is allowed",
 	         test_bad_values_are_named_with_what_is_allowed},
+		{"the key is taken out of the environment",
+	         test_the_key_is_taken_out_of_the_environment},
 		{"a bad key is not shown", test_a_bad_key_is_not_shown},
 		{"set but empty is not set", test_set_but_empty_is_not_set},
 		{"a failed parse writes nothing", test_a_failed_parse_writes_nothing},
