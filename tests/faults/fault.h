@@ -38,6 +38,7 @@ enum fault_moment {
 	FAULT_IN_WORK,   /* at a random moment after all communicators stand */
 	FAULT_BY_VICTIM, /* the victim does it, at a random call */
 	FAULT_AT_START,  /* it is there from the start */
+	FAULT_AT_CALL,   /* at one of the victim's system calls or allocations */
 };
 
 /* What must come of it on every other rank. */
@@ -58,6 +59,8 @@ struct fault_kind {
 	bool only_tcp;
 	/* start - begins what lasts for the whole job; its process, -1 when it cannot. */
 	pid_t (*start)(uint64_t seed);
+	/* One of the victim's first calls so many fails, as t_faults.h has it; 0: none does. */
+	int call_fault, n_calls;
 	const char *what; /* for people */
 };
 

@@ -9,11 +9,14 @@
 
 #include "tests/faults/fault.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tests/support/t_faults.h"
 
 static const struct fault_kind kinds[] = {
 	{.name = "none",
@@ -86,6 +89,27 @@ static const struct fault_kind kinds[] = {
          .act = "empty",
          .limit_s = 0.5,
          .what = "a rank makes a call of no elements, the others one of some"},
+	{.name = "call-dies",
+         .moment = FAULT_AT_CALL,
+         .outcome = FAULT_TOLD_OR_FINE,
+         .call_fault = T_FAULT_KILL,
+         .n_calls = 400,
+         .limit_s = 0.5,
+         .what = "a rank is killed at its n-th system call"},
+	{.name = "call-fails",
+         .moment = FAULT_AT_CALL,
+         .outcome = FAULT_TOLD_OR_FINE,
+         .call_fault = ENOMEM,
+         .n_calls = 400,
+         .limit_s = 0.5,
+         .what = "a rank's n-th system call fails"},
+	{.name = "no-allocation",
+         .moment = FAULT_AT_CALL,
+         .outcome = FAULT_TOLD_OR_FINE,
+         .call_fault = T_FAULT_NO_MEMORY,
+         .n_calls = 600,
+         .limit_s = 0.5,
+         .what = "a rank's n-th allocation fails"},
 	{.name = "no-descriptors",
          .moment = FAULT_AT_START,
          .outcome = FAULT_TOLD_OR_FINE,

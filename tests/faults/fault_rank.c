@@ -14,11 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <ferrule/ferrule.h>
+#include "tests/support/t_faults.h"
 
 #define COUNT_MAX 120000
 /* The job ends well when rank 0 has worked for this long. */
@@ -306,6 +308,21 @@ static void limit_itself(void)
 	}
 }
 
+/* The record lies where the driver looks after this process has died. */
+static void fail_at_call(void)
+{
+	const int fd = (int)number("FAULT_RECORD_FD", -1);
+
+	if (fd < 0)
+		return;
+	struct t_faults *record =
+		mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (record == MAP_FAILED)
+		_exit(3);
+	t_faults_arm(record, (unsigned long)number("FAULT_AT_CALL", 0),
+	             (int)number("FAULT_CALL", 0));
+}
+
 /* ---- life ---- */
 
 static int work(struct rank *r)
@@ -342,6 +359,7 @@ int fault_rank_main(void)
 	if (!r.in || !r.out)
 		return 3;
 	limit_itself();
+	fail_at_call();
 	const ferrule_status_t status = ferrule_comm_create_from_env(NULL, &r.comm);
 	if (status != FERRULE_OK) {
 		report(&r, FAULT_ENDED, status, ferrule_comm_error_text(NULL));

@@ -15,10 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/support/t_faults.h"
 
 /* Faults fall into the first part of a job's work. */
 #define WORK_S 0.2
@@ -27,6 +30,8 @@ struct job {
 	struct fault_trial *t;
 	uint64_t random;
 	int pipe[2];
+	int record_fd; /* of the victim's calls; -1: they are not counted */
+	struct t_faults *record;
 	int port;
 	pid_t pids[FAULT_RANKS_MAX], extra;
 	int n_stand, n_ended;
@@ -57,6 +62,12 @@ static void set_victim(struct job *job)
 	const struct fault_kind *k = job->t->kind;
 	const uint64_t drawn = fault_random(&job->random);
 
+	if (k->call_fault) {
+		set("FAULT_RECORD_FD", job->record_fd);
+		set("FAULT_CALL", k->call_fault);
+		set("FAULT_AT_CALL", (long)(1 + drawn % (uint64_t)k->n_calls));
+		fcntl(job->record_fd, F_SETFD, 0);
+	}
 	if (!k->act)
 		return;
 	setenv("FAULT_ACT", k->act, 1);
@@ -116,12 +127,34 @@ static int free_port(void)
 	return ok ? ntohs(addr.sin_port) : -1;
 }
 
+static bool open_record(struct job *job)
+{
+	job->record_fd = -1;
+	if (!job->t->kind->call_fault)
+		return true;
+	job->record_fd = memfd_create("fault-record", MFD_CLOEXEC);
+	if (job->record_fd < 0 || ftruncate(job->record_fd, sizeof(*job->record)) != 0)
+		return false;
+	job->record = mmap(NULL, sizeof(*job->record), PROT_READ | PROT_WRITE, MAP_SHARED,
+	                   job->record_fd, 0);
+	return job->record != MAP_FAILED;
+}
+
+static void close_record(struct job *job)
+{
+	if (!job->record)
+		return;
+	job->t->fault_ns = atomic_load(&job->record->hit_ns);
+	munmap(job->record, sizeof(*job->record));
+	close(job->record_fd);
+}
+
 static bool start(struct job *job)
 {
 	struct fault_trial *t = job->t;
 
 	job->port = free_port();
-	if (job->port < 0 || pipe2(job->pipe, O_CLOEXEC) != 0)
+	if (job->port < 0 || pipe2(job->pipe, O_CLOEXEC) != 0 || !open_record(job))
 		return false;
 	t->start_ns = fault_now_ns();
 	if (t->kind->start)
@@ -210,6 +243,7 @@ static void clean_up(struct job *job)
 	}
 	if (job->t->kind->only_tcp)
 		fault_network_mend();
+	close_record(job);
 	close(job->pipe[0]);
 	close(job->pipe[1]);
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "tests/support/t_sanitizer.h"
 
 static struct t_faults *armed;
 static unsigned long fault_at;
@@ -33,13 +35,20 @@ void t_faults_disarm(void)
 	armed = NULL;
 }
 
-/* Counts one call.  True: it is to fail, and errno says how. */
-static bool is_hit(const char *call)
+static bool is_reached(const char *call)
 {
-	if (armed == NULL || atomic_fetch_add(&armed->n_calls, 1) + 1 != fault_at)
+	if (atomic_fetch_add(&armed->n_calls, 1) + 1 != fault_at)
 		return false;
 	snprintf(armed->call, sizeof(armed->call), "%s", call);
 	atomic_store(&armed->hit_ns, fr_clock_ns());
+	return true;
+}
+
+/* Counts one call.  True: it is to fail, and errno says how. */
+static bool is_hit(const char *call)
+{
+	if (armed == NULL || fault == T_FAULT_NO_MEMORY || !is_reached(call))
+		return false;
 	if (fault == T_FAULT_KILL)
 		raise(SIGKILL);
 	errno = fault;
@@ -93,3 +102,51 @@ T_FAULTS_WRAP(void *, mmap, (void *at, size_t bytes, int prot, int flags, int fd
 T_FAULTS_WRAP(int, pthread_create,
               (pthread_t * t, const pthread_attr_t *a, void *(*run)(void *), void *arg),
               (t, a, run, arg), errno)
+
+/* A sanitizer has an allocator of its own. */
+#if !T_SANITIZED
+
+extern void *__libc_malloc(size_t bytes);
+extern void *__libc_calloc(size_t n, size_t bytes);
+extern void *__libc_realloc(void *old, size_t bytes);
+extern void *__libc_memalign(size_t alignment, size_t bytes);
+
+static bool is_out_of_memory(const char *call)
+{
+	if (armed == NULL || fault != T_FAULT_NO_MEMORY || !is_reached(call))
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *malloc(size_t bytes)
+{
+	return is_out_of_memory("malloc") ? NULL : __libc_malloc(bytes);
+}
+
+void *calloc(size_t n, size_t bytes)
+{
+	return is_out_of_memory("calloc") ? NULL : __libc_calloc(n, bytes);
+}
+
+void *realloc(void *old, size_t bytes)
+{
+	return is_out_of_memory("realloc") ? NULL : __libc_realloc(old, bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes)
+{
+	return is_out_of_memory("aligned_alloc") ? NULL : __libc_memalign(alignment, bytes);
+}
+
+int posix_memalign(void **out, size_t alignment, size_t bytes)
+{
+	void *memory =
+		is_out_of_memory("posix_memalign") ? NULL : __libc_memalign(alignment, bytes);
+
+	if (!memory)
+		return ENOMEM;
+	*out = memory;
+	return 0;
+}
+#endif

@@ -16,6 +16,8 @@
 
 /* In place of an errno: SIGKILL. */
 #define T_FAULT_KILL (-1)
+/* No system call fails: allocations are counted, and one returns NULL. */
+#define T_FAULT_NO_MEMORY (-2)
 
 struct t_faults {
 	atomic_ulong n_calls;    /* counted so far */
