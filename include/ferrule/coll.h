@@ -17,6 +17,12 @@
  * Errors common to all: ERR_ARGUMENT (the text names argument, value and what is allowed),
  * ERR_MISMATCH, ERR_TIMEOUT, ERR_PEER_DIED, ERR_PEER_LEFT, ERR_ABORTED, ERR_BUSY,
  * ERR_NO_MEMORY.
+ *
+ * A call that is refused with ERR_ARGUMENT or ERR_NO_MEMORY before it began leaves the
+ * communicator usable: where all ranks refuse alike nothing has happened.  When one rank refuses
+ * alone, the ranks that wait in that call get ERR_MISMATCH (ERR_ABORTED when memory was the
+ * reason) naming it and its reason, unless it makes the call after all within 0.2 s.  The _init()
+ * forms are local, and so are their refusals.
  */
 #ifndef FERRULE_COLL_H
 #define FERRULE_COLL_H

@@ -83,9 +83,10 @@ static ferrule_status_t enter_parent(ferrule_comm_t comm, const ferrule_comm_t *
 
 	if (status != FERRULE_OK)
 		return status;
-	if (!comm_out)
-		return leave(*out, fr_no_output("comm_out"));
-	return fr_comm_is_ready(*out) ? FERRULE_OK : leave(*out, fr_comm_not_ready(*out));
+	if (comm_out && fr_comm_is_ready(*out))
+		return FERRULE_OK;
+	return leave(*out, fr_comm_refuse_child(*out, comm_out ? fr_comm_not_ready(*out)
+	                                                       : fr_no_output("comm_out")));
 }
 
 ferrule_status_t ferrule_comm_split(ferrule_comm_t comm, int color, int key,

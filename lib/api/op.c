@@ -217,12 +217,19 @@ static ferrule_status_t fail(struct ferrule_op *op, ferrule_status_t status)
 	return status;
 }
 
+ferrule_status_t fr_op_refused(struct ferrule_op *op, ferrule_status_t status)
+{
+	for (int i = 0; i < op->n_parts; i++)
+		fr_part_refused(op->comm, op->parts[i].shape, status);
+	return status;
+}
+
 ferrule_status_t fr_op_begin(struct ferrule_op *op)
 {
 	const ferrule_status_t selfs = copy_selfs(op);
 
 	if (selfs != FERRULE_OK)
-		return selfs;
+		return fr_op_refused(op, selfs);
 	op->state = FR_OP_RUNNING;
 	for (int i = 0; i < op->n_parts; i++) {
 		const ferrule_status_t status = fr_part_start(op->comm, &op->parts[i]);

@@ -61,6 +61,8 @@ ferrule_status_t fr_op_add(struct ferrule_op *op, struct fr_shape *shape, const 
                            void *recv, bool in_place);
 /* fr_op_add_self - one more message of this rank to itself. */
 ferrule_status_t fr_op_add_self(struct ferrule_op *op, const struct fr_self_message *message);
+/* fr_op_refused - tells the peers of all its messages that it was refused; returns `status`. */
+ferrule_status_t fr_op_refused(struct ferrule_op *op, ferrule_status_t status);
 /* fr_op_begin - starts every part.  A failure is the communicator's fault. */
 ferrule_status_t fr_op_begin(struct ferrule_op *op);
 /* fr_op_progress, fr_op_finish - test and wait, for the thread that holds the communicator. */

@@ -100,16 +100,17 @@ static ferrule_status_t run_message(struct ferrule_comm *c, const struct fr_requ
 	ferrule_status_t status;
 
 	if (!fr_comm_is_ready(c))
-		return fr_comm_not_ready(c);
+		return fr_comm_tell(c, r, fr_comm_not_ready(c));
 	if (r->root == c->rank)
 		return to_oneself(c);
 	if (r->count == 0) {
 		status = fr_check_request(c, r);
-		return status == FERRULE_OK ? status : fr_comm_refuse(c, status);
+		return status == FERRULE_OK ? status
+		                            : fr_comm_tell(c, r, fr_comm_refuse(c, status));
 	}
 	status = fr_submit_prepare(c, r, &shape, &in_place);
 	if (status != FERRULE_OK)
-		return status;
+		return fr_comm_tell(c, r, status);
 	return fr_part_run(c, shape, r->send, r->recv, in_place);
 }
 
@@ -124,7 +125,7 @@ static ferrule_status_t message(ferrule_comm_t comm, const struct fr_request *r)
 	if (c->group) {
 		status = add(c->group, r);
 		if (status != FERRULE_OK)
-			c->group_error = status;
+			c->group_error = fr_comm_tell(c, r, status);
 	} else {
 		status = run_message(c, r);
 	}
@@ -168,21 +169,41 @@ static ferrule_status_t launch(struct ferrule_op *op, enum form form, ferrule_op
 	return status;
 }
 
-static ferrule_status_t submit_locked(struct ferrule_comm *c, const struct fr_request *requests,
-                                      int n, enum form form, ferrule_op_t *op_out)
+/* An operation of all the messages, not started. */
+static ferrule_status_t gathered(struct ferrule_comm *c, const struct fr_request *requests, int n,
+                                 struct ferrule_op **out)
 {
-	struct ferrule_op *op;
 	ferrule_status_t status;
 
 	if (!fr_comm_is_ready(c))
 		return fr_comm_not_ready(c);
-	status = fr_op_take(c, &op);
+	status = fr_op_take(c, out);
 	if (status != FERRULE_OK)
 		return fr_comm_refuse(c, status);
-	status = gather(op, requests, n);
+	status = gather(*out, requests, n);
+	if (status != FERRULE_OK)
+		fr_op_give(*out);
+	return status;
+}
+
+/* The other ends of all messages may wait for them by now. */
+static void tell_all(struct ferrule_comm *c, const struct fr_request *requests, int n,
+                     ferrule_status_t status)
+{
+	for (int i = 0; i < n; i++)
+		fr_comm_tell(c, &requests[i], status);
+}
+
+static ferrule_status_t submit_locked(struct ferrule_comm *c, const struct fr_request *requests,
+                                      int n, enum form form, ferrule_op_t *op_out)
+{
+	struct ferrule_op *op;
+	const ferrule_status_t status = gathered(c, requests, n, &op);
+
 	if (status == FERRULE_OK)
 		return launch(op, form, op_out);
-	fr_op_give(op);
+	if (form != FORM_INIT)
+		tell_all(c, requests, n, status);
 	return status;
 }
 
@@ -190,8 +211,8 @@ static ferrule_status_t submit(ferrule_comm_t comm, const struct fr_request *req
                                enum form form, ferrule_op_t *op_out)
 {
 	struct ferrule_comm *c;
-	ferrule_status_t status =
-		form == FORM_RUN ? fr_comm_enter(comm, &c) : fr_submit_enter(comm, op_out, &c);
+	ferrule_status_t status = form == FORM_RUN ? fr_comm_enter(comm, &c)
+	                                           : fr_submit_enter(comm, op_out, NULL, &c);
 
 	if (status != FERRULE_OK)
 		return status;
@@ -327,6 +348,7 @@ static ferrule_status_t end_group(struct ferrule_comm *c, enum form form, ferrul
 		status = fr_comm_not_ready(c);
 	if (status == FERRULE_OK)
 		return launch(op, form, op_out);
+	fr_op_refused(op, status);
 	fr_op_give(op);
 	return status;
 }
@@ -346,7 +368,7 @@ ferrule_status_t ferrule_group_end(ferrule_comm_t comm)
 ferrule_status_t ferrule_group_end_start(ferrule_comm_t comm, ferrule_op_t *op_out)
 {
 	struct ferrule_comm *c;
-	ferrule_status_t status = fr_submit_enter(comm, op_out, &c);
+	ferrule_status_t status = fr_submit_enter(comm, op_out, NULL, &c);
 
 	if (status != FERRULE_OK)
 		return status;

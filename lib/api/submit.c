@@ -55,11 +55,11 @@ static inline ferrule_status_t run(struct ferrule_comm *c, const struct fr_reque
 	bool in_place;
 
 	if (!fr_comm_is_ready(c))
-		return fr_comm_not_ready(c);
+		return fr_comm_tell(c, r, fr_comm_not_ready(c));
 	const ferrule_status_t status = prepare(c, r, &shape, &in_place);
 
 	if (__builtin_expect(status != FERRULE_OK, 0))
-		return status;
+		return fr_comm_tell(c, r, status);
 	return fr_part_run(c, shape, r->send, r->recv, in_place);
 }
 
@@ -75,7 +75,8 @@ ferrule_status_t fr_submit_run(ferrule_comm_t comm, const struct fr_request *r)
 	return status;
 }
 
-/* An operation with the request as its one part. */
+/* An operation with the request as its one part.  A failure is not told to the peers: it is only
+ * theirs to know when the call is also to start. */
 static ferrule_status_t make_op(struct ferrule_comm *c, const struct fr_request *r,
                                 struct ferrule_op **out)
 {
@@ -102,14 +103,17 @@ static ferrule_status_t make_op(struct ferrule_comm *c, const struct fr_request 
 }
 
 ferrule_status_t fr_submit_enter(ferrule_comm_t comm, const ferrule_op_t *op_out,
-                                 struct ferrule_comm **out)
+                                 const struct fr_request *r, struct ferrule_comm **out)
 {
-	const ferrule_status_t status = fr_comm_enter(comm, out);
+	ferrule_status_t status = fr_comm_enter(comm, out);
 
 	if (status != FERRULE_OK || op_out)
 		return status;
+	status = fr_no_output("op_out");
+	if (r)
+		fr_comm_tell(*out, r, status);
 	fr_comm_leave(*out);
-	return fr_no_output("op_out");
+	return status;
 }
 
 ferrule_status_t fr_submit_start(ferrule_comm_t comm, const struct fr_request *r,
@@ -117,12 +121,14 @@ ferrule_status_t fr_submit_start(ferrule_comm_t comm, const struct fr_request *r
 {
 	struct ferrule_comm *c;
 	struct ferrule_op *op;
-	ferrule_status_t status = fr_submit_enter(comm, op_out, &c);
+	ferrule_status_t status = fr_submit_enter(comm, op_out, r, &c);
 
 	if (status != FERRULE_OK)
 		return status;
 	status = make_op(c, r, &op);
-	if (status == FERRULE_OK) {
+	if (status != FERRULE_OK) {
+		fr_comm_tell(c, r, status);
+	} else {
 		status = fr_op_begin(op);
 		if (status == FERRULE_OK)
 			*op_out = fr_op_handle(op);
@@ -138,7 +144,7 @@ ferrule_status_t fr_submit_init(ferrule_comm_t comm, const struct fr_request *r,
 {
 	struct ferrule_comm *c;
 	struct ferrule_op *op;
-	ferrule_status_t status = fr_submit_enter(comm, op_out, &c);
+	ferrule_status_t status = fr_submit_enter(comm, op_out, NULL, &c);
 
 	if (status != FERRULE_OK)
 		return status;

@@ -12,9 +12,9 @@ ferrule_status_t fr_submit_start(ferrule_comm_t comm, const struct fr_request *r
 ferrule_status_t fr_submit_init(ferrule_comm_t comm, const struct fr_request *r,
                                 ferrule_op_t *op_out);
 /* fr_submit_enter - fr_comm_enter() for a form that gives an operation: the handle and `op_out`
- * are looked at. */
+ * are looked at.  The peers of `r` are told when there is no `op_out`; NULL: nobody is. */
 ferrule_status_t fr_submit_enter(ferrule_comm_t comm, const ferrule_op_t *op_out,
-                                 struct ferrule_comm **out);
+                                 const struct fr_request *r, struct ferrule_comm **out);
 
 /*
  * fr_submit_prepare - the shape of a request whose arguments are all right, and whether its

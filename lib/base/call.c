@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <ferrule/types.h>
 
@@ -54,6 +55,13 @@ bool fr_wait_is_sound(const struct fr_wait *wait, int n_ranks)
 		if (wait->on[i] < 0 || wait->on[i] >= n_ranks)
 			return false;
 	return true;
+}
+
+bool fr_refusal_is_sound(const struct fr_refusal *refusal)
+{
+	return refusal->count > 0 && refusal->status < 0 &&
+	       memchr(refusal->text, '\0', sizeof(refusal->text)) != NULL &&
+	       fr_call_signature(&refusal->call) == refusal->call.signature;
 }
 
 /* Appends to `buf` as snprintf; what does not fit is cut off. */

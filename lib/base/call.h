@@ -48,6 +48,23 @@ _Static_assert(sizeof(struct fr_wait) == 64, "struct fr_wait travels between ran
 bool fr_wait_is_sound(const struct fr_wait *wait, int n_ranks);
 
 /*
+ * A call that a rank refused before it began, as it tells those who may be in it already.  The
+ * call is the one that would have come next: its number and collective; for a message its
+ * direction (op: 0 send, 1 recv), the other rank (root), and the number of the collective before
+ * it (count).
+ */
+#define FR_REFUSAL_TEXT_BYTES 216
+struct fr_refusal {
+	struct fr_call call;
+	uint32_t count; /* how often this rank has refused its call of this number, from 1 */
+	int32_t status; /* what it returned */
+	char text[FR_REFUSAL_TEXT_BYTES]; /* why, with a NUL at its end */
+};
+_Static_assert(sizeof(struct fr_refusal) == 256, "struct fr_refusal travels between ranks");
+/* fr_refusal_is_sound - does what another rank wrote make sense? */
+bool fr_refusal_is_sound(const struct fr_refusal *refusal);
+
+/*
  * fr_call_signature - 32 bits that differ, but for accidents of 2^-32, between calls that differ.
  *
  * The root of pairwise calls is left out, since each side has the other one there.

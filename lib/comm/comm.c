@@ -21,6 +21,40 @@ ferrule_status_t fr_comm_refuse(struct ferrule_comm *c, ferrule_status_t status)
 	return status;
 }
 
+/* The call that this request would have been; false when nobody can be waiting in it. */
+static bool call_to_come(const struct ferrule_comm *c, const struct fr_request *r,
+                         struct fr_call *call)
+{
+	const bool is_message = r->coll == FR_COLL_P2P, sends = r->op == FR_OP_SEND;
+
+	*call = (struct fr_call){
+		.sequence = c->sequence + 1,
+		.count = is_message ? c->sequence : 0,
+		.comm = (uint32_t)c->comm_id,
+		.root = is_message ? r->root : -1,
+		.coll = (uint8_t)r->coll,
+		.type = FERRULE_N_TYPES,
+		.op = is_message ? (uint8_t)r->op : FR_OP_NONE,
+		.algo = is_message ? FR_CALL_PAIRWISE : FR_CALL_IDLE,
+	};
+	if (is_message && (r->root < 0 || r->root >= c->n_ranks || r->root == c->rank))
+		return false;
+	if (is_message)
+		call->sequence = (sends ? c->send_sequence : c->recv_sequence)[r->root] + 1;
+	fr_call_seal(call);
+	return true;
+}
+
+ferrule_status_t fr_comm_tell(struct ferrule_comm *c, const struct fr_request *r,
+                              ferrule_status_t status)
+{
+	struct fr_call call;
+
+	if (call_to_come(c, r, &call))
+		fr_exec_refuse(c->exec, &call, status, fr_error_text());
+	return status;
+}
+
 ferrule_status_t fr_comm_fail(struct ferrule_comm *c, ferrule_status_t status)
 {
 	const char *text;
@@ -110,7 +144,7 @@ static ferrule_status_t run(struct ferrule_comm *c, const struct fr_request *r)
 		const ferrule_status_t status = fr_shape_add(c, r, &shape);
 
 		if (status != FERRULE_OK)
-			return status;
+			return fr_comm_tell(c, r, status);
 	}
 	return fr_part_run(c, shape, r->send, r->recv, false);
 }

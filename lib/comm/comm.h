@@ -130,6 +130,9 @@ ferrule_status_t fr_comm_create_id(const ferrule_unique_id_t *id, int rank, int 
 ferrule_status_t fr_comm_split(struct ferrule_comm *parent, int color, int key,
                                struct ferrule_comm **out);
 ferrule_status_t fr_comm_dup(struct ferrule_comm *parent, struct ferrule_comm **out);
+/* fr_comm_refuse_child - this rank refuses a split or a dup, which the others are told, with this
+ * thread's error text.  Returns `status`. */
+ferrule_status_t fr_comm_refuse_child(struct ferrule_comm *parent, ferrule_status_t status);
 
 /* fr_comm_destroy - frees all but the operations, which lib/api has taken off before, and gives
  * the memory back for another communicator. */
@@ -142,6 +145,12 @@ void fr_comm_discard(struct ferrule_comm *c);
 ferrule_status_t fr_comm_not_ready(struct ferrule_comm *c);
 /* fr_comm_refuse - keeps this thread's error text as the communicator's; returns `status`. */
 ferrule_status_t fr_comm_refuse(struct ferrule_comm *c, ferrule_status_t status);
+/*
+ * fr_comm_tell - the call of this request was refused before it began, with this thread's error
+ * text: the ranks that may be in it already are told (see fr_exec_refuse()).  Returns `status`.
+ */
+ferrule_status_t fr_comm_tell(struct ferrule_comm *c, const struct fr_request *r,
+                              ferrule_status_t status);
 /*
  * fr_comm_fail - an operation that had begun failed: the communicator enters its fault, the
  * executor tells the peers.  Returns the fault, which may be an earlier one.

@@ -226,6 +226,11 @@ static int index_of(const int *members, int n, int rank)
 	return i;
 }
 
+ferrule_status_t fr_comm_refuse_child(struct ferrule_comm *parent, ferrule_status_t status)
+{
+	return fr_exchange_refused(&(struct fr_exchange){.parent = parent}, status);
+}
+
 ferrule_status_t fr_comm_split(struct ferrule_comm *parent, int color, int key,
                                struct ferrule_comm **out)
 {
@@ -238,7 +243,8 @@ ferrule_status_t fr_comm_split(struct ferrule_comm *parent, int color, int key,
 	if (choices && members)
 		status = fr_comm_allgather(parent, &mine, choices, sizeof(mine));
 	else
-		status = fr_error(FERRULE_ERR_NO_MEMORY, "no memory to split %zu ranks", n);
+		status = fr_comm_refuse_child(
+			parent, fr_error(FERRULE_ERR_NO_MEMORY, "no memory to split %zu ranks", n));
 	if (status == FERRULE_OK) {
 		const int n_members =
 			mine.color < 0 ? 0 : gather_members(choices, (int)n, mine.color, members);
@@ -257,8 +263,9 @@ ferrule_status_t fr_comm_dup(struct ferrule_comm *parent, struct ferrule_comm **
 	int *members = calloc((size_t)parent->n_ranks, sizeof(*members));
 
 	if (!members)
-		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory to duplicate %d ranks",
-		                parent->n_ranks);
+		return fr_comm_refuse_child(parent, fr_error(FERRULE_ERR_NO_MEMORY,
+		                                             "no memory to duplicate %d ranks",
+		                                             parent->n_ranks));
 	for (int r = 0; r < parent->n_ranks; r++)
 		members[r] = r;
 	const ferrule_status_t status =

@@ -65,7 +65,8 @@ ferrule_status_t fr_exchange_outcome(const struct fr_exchange *exchange, ferrule
 	struct fr_report report = {.status = mine};
 
 	if (!own)
-		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory to exchange addresses");
+		return fr_exchange_refused(exchange, fr_error(FERRULE_ERR_NO_MEMORY,
+		                                              "no memory to exchange addresses"));
 	if (mine != FERRULE_OK && exchange->boot) {
 		/* At once: the others may be waiting for this rank in something else. */
 		free(own);
@@ -388,7 +389,9 @@ static ferrule_status_t join(const struct fr_founding *f, struct ferrule_comm *c
 	if (!o.chosen || !mine) {
 		free(o.chosen);
 		free(mine);
-		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for %d addresses", c->n_ranks);
+		return fr_exchange_refused(
+			f->exchange,
+			fr_error(FERRULE_ERR_NO_MEMORY, "no memory for %d addresses", c->n_ranks));
 	}
 	status = open_wanted(f, c, &o, mine);
 	status = fr_exchange_outcome(f->exchange, status, mine, stride, all);
@@ -458,7 +461,7 @@ ferrule_status_t fr_establish(const struct fr_founding *f, struct ferrule_comm *
 	ferrule_status_t status = new_comm(f, &c);
 
 	if (status != FERRULE_OK)
-		return status;
+		return fr_exchange_refused(f->exchange, status);
 	if (is_child) {
 		inherit(f->exchange, c);
 	} else {

@@ -9,13 +9,22 @@
 #include "lib/comm/boot.h"
 #include "lib/comm/comm.h"
 
+ferrule_status_t fr_exchange_refused(const struct fr_exchange *ex, ferrule_status_t status)
+{
+	const struct fr_request r = {.coll = FR_COLL_ALLGATHER, .op = FR_OP_NONE, .root = -1};
+
+	return ex->parent ? fr_comm_tell(ex->parent, &r, status) : status;
+}
+
 static ferrule_status_t allgather_in_parent(const struct fr_exchange *ex, const void *in, void *out,
                                             size_t bytes)
 {
 	const size_t total = bytes * (size_t)ex->parent->n_ranks;
 	unsigned char *all = malloc(total);
 	if (!all)
-		return fr_error(FERRULE_ERR_NO_MEMORY, "no %zu bytes to exchange addresses", total);
+		return fr_exchange_refused(ex,
+		                           fr_error(FERRULE_ERR_NO_MEMORY,
+		                                    "no %zu bytes to exchange addresses", total));
 	const ferrule_status_t status = fr_comm_allgather(ex->parent, in, all, bytes);
 	if (status == FERRULE_OK)
 		for (int r = 0; r < ex->n_ranks; r++)

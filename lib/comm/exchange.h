@@ -28,4 +28,8 @@ struct fr_exchange {
 ferrule_status_t fr_exchange_allgather(const struct fr_exchange *ex, const void *in, void *out,
                                        size_t bytes);
 
+/* fr_exchange_refused - this rank alone cannot take part in the next exchange: the other ranks of
+ * the parent, if there is one, are told, with this thread's error text.  Returns `status`. */
+ferrule_status_t fr_exchange_refused(const struct fr_exchange *ex, ferrule_status_t status);
+
 #endif

@@ -22,6 +22,15 @@ static inline uint64_t next_sequence(struct ferrule_comm *c, const struct fr_sha
 	return shape->send_bytes > 0 ? ++c->send_sequence[peer] : ++c->recv_sequence[peer];
 }
 
+ferrule_status_t fr_part_refused(struct ferrule_comm *c, const struct fr_shape *shape,
+                                 ferrule_status_t status)
+{
+	const struct fr_request r = {
+		.coll = shape->args.coll, .op = shape->op, .root = shape->args.root};
+
+	return fr_comm_tell(c, &r, status);
+}
+
 ferrule_status_t fr_part_run(struct ferrule_comm *c, struct fr_shape *shape, const void *send,
                              void *recv, bool in_place)
 {
@@ -30,7 +39,7 @@ ferrule_status_t fr_part_run(struct ferrule_comm *c, struct fr_shape *shape, con
 	if (__builtin_expect(!shape->plans[in_place], 0)) {
 		status = fr_shape_compile(c, shape, in_place);
 		if (status != FERRULE_OK)
-			return fr_comm_refuse(c, status);
+			return fr_part_refused(c, shape, fr_comm_refuse(c, status));
 	}
 	fr_call_number(&shape->call, next_sequence(c, shape));
 	status = fr_exec_run(c->exec, shape->plans[in_place], send, recv, factor_of(c, shape),

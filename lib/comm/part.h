@@ -23,6 +23,11 @@ struct fr_part {
 	bool in_place;
 };
 
+/* fr_part_refused - tells the peers that this rank refused a call of this shape, as fr_comm_tell()
+ * does; returns `status`. */
+ferrule_status_t fr_part_refused(struct ferrule_comm *c, const struct fr_shape *shape,
+                                 ferrule_status_t status);
+
 /* fr_part_run - the blocking form, without a part.  A failure is the communicator's fault. */
 ferrule_status_t fr_part_run(struct ferrule_comm *c, struct fr_shape *shape, const void *send,
                              void *recv, bool in_place);

@@ -34,7 +34,7 @@ ferrule_status_t fr_exec_create(const struct fr_exec_params *params, struct fr_e
 	x->eps = calloc(n, sizeof(*x->eps));
 	x->fold_sources = calloc(n, sizeof(*x->fold_sources));
 	if (!x->eps || !x->fold_sources || fr_board_init(x) != FERRULE_OK ||
-	    fr_blame_init(x) != FERRULE_OK) {
+	    fr_blame_init(x) != FERRULE_OK || fr_refuse_init(x) != FERRULE_OK) {
 		fr_exec_destroy(x);
 		return fr_error(FERRULE_ERR_NO_MEMORY, "out of memory for an executor");
 	}
@@ -71,6 +71,7 @@ void fr_exec_destroy(struct fr_exec *x)
 	free_runs(x->idle);
 	fr_board_fini(x);
 	fr_blame_fini(x);
+	fr_refuse_fini(x);
 	free(x->board_tmp);
 	free(x->fold_sources);
 	free(x->eps);

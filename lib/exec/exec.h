@@ -80,6 +80,13 @@ void fr_exec_abort(struct fr_exec *x, ferrule_status_t status, const char *text)
  * number the same call for those peers that have got to it?  OK, or the fault of ranks that
  * disagree. */
 ferrule_status_t fr_exec_compare(struct fr_exec *x, const struct fr_call *call);
+/*
+ * fr_exec_refuse - this rank refuses `call`, sealed, before it has begun: whoever else is in the
+ * call of that number, or waits for that message, gets a fault with this rank and the text unless
+ * it was refused there as often, or this rank comes to it after all within a fraction of a second.
+ */
+void fr_exec_refuse(struct fr_exec *x, const struct fr_call *call, ferrule_status_t status,
+                    const char *text);
 /* fr_exec_cancel - from any thread: whatever waits inside this executor, now or next, soon ends
  * in FERRULE_ERR_ABORTED with this text.  The first text stays. */
 void fr_exec_cancel(struct fr_exec *x, const char *text);

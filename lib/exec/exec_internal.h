@@ -6,6 +6,7 @@
  *   exec_step.c   one piece of one step: messages and local work
  *   exec_board.c  publications: the store and the poll
  *   exec_wait.c   the waiting ladder, the slow look at peers, error texts
+ *   exec_refuse.c calls that one rank refuses while others are in them
  *   exec_blame.c  whom a wait is for, and who is to blame for it
  */
 #ifndef FR_EXEC_INTERNAL_H
@@ -129,6 +130,12 @@ struct fr_waiting {
 	bool warned;
 };
 
+/* How often this rank has refused its call of one number. */
+struct fr_refused {
+	uint64_t sequence;
+	uint32_t count;
+};
+
 enum fr_cancel { FR_CANCEL_NONE, FR_CANCEL_BEING_WRITTEN, FR_CANCEL_ASKED };
 
 struct fr_exec {
@@ -145,11 +152,15 @@ struct fr_exec {
 	_Atomic int cancel; /* enum fr_cancel; the one thing that other threads write */
 	char cancel_text[256];
 	struct fr_exec_stats stats;
-	struct fr_wait wait;       /* as told last */
-	uint32_t *beats;           /* [n_ranks] as told by peers before they were asked */
-	int *via, *queue;          /* [n_ranks] each, for the search */
-	const void **fold_sources; /* [n_ranks] */
-	void *board_tmp;           /* scratch of board-only plans */
+	struct fr_wait wait;            /* as told last */
+	uint32_t *beats;                /* [n_ranks] as told by peers before they were asked */
+	int *via, *queue;               /* [n_ranks] each, for the search */
+	struct fr_refusal last_refusal; /* as told last; count 0: none */
+	struct fr_refused refused;      /* of collectives */
+	struct fr_refused (*unmet)[2];  /* [n_ranks] of messages, by direction: send, recv */
+	uint64_t refusal_seen_ns;       /* since when a peer's refusal is in the way; 0: none */
+	const void **fold_sources;      /* [n_ranks] */
+	void *board_tmp;                /* scratch of board-only plans */
 	size_t board_tmp_room;
 };
 
@@ -191,7 +202,22 @@ void fr_blame_ask(struct fr_exec *x);
  * waits for rank 1, which waits for rank 4", or a circle of ranks that wait for each other. */
 void fr_blame_text(struct fr_exec *x, const struct fr_call *call, char *buf, size_t bytes);
 
+/* exec_refuse.c */
+ferrule_status_t fr_refuse_init(struct fr_exec *x);
+void fr_refuse_fini(struct fr_exec *x);
+/* fr_refuse_look - has a peer refused what is waited for here?  OK, or the fault. */
+ferrule_status_t fr_refuse_look(struct fr_exec *x, const struct fr_call *call, int board_peer,
+                                uint64_t now);
+
+/* fr_refuse_text - "; before that rank 2 refused its call allreduce #17: send: NULL, ..." when one
+ * of the two ranks has refused a call of this number, which tells why they disagree; else "". */
+void fr_refuse_text(const struct fr_exec *x, int peer, const struct fr_call *mine, char *buf,
+                    size_t bytes);
+
 /* exec_wait.c */
+/* fr_exec_fault_text - makes this the executor's fault, unless it has one; returns the fault. */
+ferrule_status_t fr_exec_fault_text(struct fr_exec *x, ferrule_status_t status, const char *format,
+                                    ...) __attribute__((format(printf, 3, 4)));
 const char *fr_exec_call_text(const struct fr_exec *x, const struct fr_call *call, char *buf,
                               size_t bytes);
 /* fr_wait_look - nothing moved: counts, and now and then looks at the clock and the peers.

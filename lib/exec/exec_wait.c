@@ -64,10 +64,8 @@ void fr_exec_cancel(struct fr_exec *x, const char *text)
 	atomic_store_explicit(&x->cancel, FR_CANCEL_ASKED, memory_order_release);
 }
 
-static ferrule_status_t fault(struct fr_exec *x, ferrule_status_t status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static ferrule_status_t fault(struct fr_exec *x, ferrule_status_t status, const char *format, ...)
+ferrule_status_t fr_exec_fault_text(struct fr_exec *x, ferrule_status_t status, const char *format,
+                                    ...)
 {
 	char text[sizeof(x->fault_text)];
 	va_list args;
@@ -82,12 +80,13 @@ static ferrule_status_t fault(struct fr_exec *x, ferrule_status_t status, const 
 ferrule_status_t fr_fault_mismatch(struct fr_exec *x, int peer, const struct fr_call *mine,
                                    const struct fr_call *theirs)
 {
-	char a[128], b[128];
+	char a[128], b[128], refused[300];
 
-	return fault(x, FERRULE_ERR_MISMATCH,
-	             "ranks disagree: rank %d called %s, rank %d called %s", x->params.rank,
-	             fr_exec_call_text(x, mine, a, sizeof(a)), peer,
-	             fr_exec_call_text(x, theirs, b, sizeof(b)));
+	fr_refuse_text(x, peer, mine, refused, sizeof(refused));
+	return fr_exec_fault_text(x, FERRULE_ERR_MISMATCH,
+	                          "ranks disagree: rank %d called %s, rank %d called %s%s",
+	                          x->params.rank, fr_exec_call_text(x, mine, a, sizeof(a)), peer,
+	                          fr_exec_call_text(x, theirs, b, sizeof(b)), refused);
 }
 
 ferrule_status_t fr_fault_peer(struct fr_exec *x, ferrule_status_t status, int peer,
@@ -100,13 +99,14 @@ ferrule_status_t fr_fault_peer(struct fr_exec *x, ferrule_status_t status, int p
 	if (status == FERRULE_ERR_MISMATCH && ep->peer_call.signature != call->signature)
 		return fr_fault_mismatch(x, peer, call, &ep->peer_call);
 	if (!ep)
-		return fault(x, status, "%s", ferrule_status_text(status));
+		return fr_exec_fault_text(x, status, "%s", ferrule_status_text(status));
 	if (status == FERRULE_ERR_ABORTED)
-		return fault(x, status, "%s", ep->why);
+		return fr_exec_fault_text(x, status, "%s", ep->why);
 	if (ep->ops->peer_call(ep, &last))
 		fr_exec_call_text(x, &last, theirs, sizeof(theirs));
-	return fault(x, status, "%s, while rank %d was in %s; rank %d was last seen in %s", ep->why,
-	             x->params.rank, fr_exec_call_text(x, call, mine, sizeof(mine)), peer, theirs);
+	return fr_exec_fault_text(
+		x, status, "%s, while rank %d was in %s; rank %d was last seen in %s", ep->why,
+		x->params.rank, fr_exec_call_text(x, call, mine, sizeof(mine)), peer, theirs);
 }
 
 /* Is anything that `run` still has to move to or from this rank? */
@@ -211,21 +211,24 @@ static ferrule_status_t look(struct fr_exec *x, struct fr_waiting *w, const stru
 	char mine[128], blame[400];
 
 	if (atomic_load_explicit(&x->cancel, memory_order_acquire) == FR_CANCEL_ASKED)
-		return fault(x, FERRULE_ERR_ABORTED, "%s", x->cancel_text);
+		return fr_exec_fault_text(x, FERRULE_ERR_ABORTED, "%s", x->cancel_text);
 	ferrule_status_t status = fr_supervisor_check(x->params.supervisor);
 	if (status != FERRULE_OK)
-		return fault(x, status, "%s", fr_error_text());
+		return fr_exec_fault_text(x, status, "%s", fr_error_text());
 	fr_blame_tell(x, call, peer);
 	status = look_at_peers(x, call, peer);
 	const double waited = (double)(now - w->since_ns) / 1e9;
 
+	if (status == FERRULE_OK)
+		status = fr_refuse_look(x, call, peer, now);
 	if (status != FERRULE_OK)
 		return status;
 	if (is_over(x, w, x->params.timeout_ns, now)) {
 		fr_blame_text(x, call, blame, sizeof(blame));
-		return fault(x, FERRULE_ERR_TIMEOUT,
-		             "rank %d waited %.1f s in %s without progress, %s", x->params.rank,
-		             waited, fr_exec_call_text(x, call, mine, sizeof(mine)), blame);
+		return fr_exec_fault_text(x, FERRULE_ERR_TIMEOUT,
+		                          "rank %d waited %.1f s in %s without progress, %s",
+		                          x->params.rank, waited,
+		                          fr_exec_call_text(x, call, mine, sizeof(mine)), blame);
 	}
 	if (!w->warned && is_over(x, w, WARN_AFTER_NS, now)) {
 		fr_blame_text(x, call, blame, sizeof(blame));

@@ -163,7 +163,8 @@ static void test_what_no_link_says_is_a_protocol_error(void)
 	const struct fr_link_head bad[] = {
 		make_head(FR_LINK_NOTE, 3, FR_LINK_NOTE_BYTES + 1),
 		make_head(FR_LINK_NOTE, 256, 0),
-		make_head((enum fr_link_kind)(FR_LINK_ASK + 1), 0, 0),
+		make_head((enum fr_link_kind)(FR_LINK_REFUSAL + 1), 0, 0),
+		make_head(FR_LINK_REFUSAL, 0, sizeof(struct fr_refusal) - 1),
 		make_head((enum fr_link_kind)1, 0, 8),
 		make_head(FR_LINK_ABORT, 0, FR_LINK_REASON_BYTES + 1),
 	};

@@ -103,6 +103,9 @@ static void take_frame(struct fr_link *l, const struct fr_link_frame *frame)
 	case FR_LINK_ASK:
 		l->is_asked = true;
 		break;
+	case FR_LINK_REFUSAL:
+		memcpy(&l->last_refusal, frame->body, sizeof(l->last_refusal));
+		break;
 	case FR_LINK_GOODBYE:
 		l->has_left = true;
 		break;
@@ -359,6 +362,19 @@ void fr_link_ask(struct fr_link *l)
 	struct fr_link_head head = {.kind = FR_LINK_ASK};
 	if (l->fault == FERRULE_OK && !l->has_left)
 		tell(l, &head, NULL, LAST_WORDS_BYTES);
+}
+
+void fr_link_refuse(struct fr_link *l, const struct fr_refusal *refusal)
+{
+	struct fr_link_head head = {.kind = FR_LINK_REFUSAL, .bytes = sizeof(*refusal)};
+	if (l->fault == FERRULE_OK && !l->has_left)
+		tell(l, &head, refusal, LAST_WORDS_BYTES);
+}
+
+bool fr_link_peer_refusal(const struct fr_link *l, struct fr_refusal *refusal_out)
+{
+	*refusal_out = l->last_refusal;
+	return l->last_refusal.count != 0;
 }
 
 /* ---- the end ---- */

@@ -61,6 +61,8 @@ static bool body_fits(unsigned kind, uint64_t bytes)
 	switch (kind) {
 	case FR_LINK_STATUS:
 		return bytes == sizeof(struct fr_wait);
+	case FR_LINK_REFUSAL:
+		return bytes == sizeof(struct fr_refusal);
 	case FR_LINK_ABORT:
 		return bytes <= FR_LINK_REASON_BYTES;
 	case FR_LINK_NOTE:
@@ -79,7 +81,7 @@ ferrule_status_t fr_link_frame_parse(const void *wire, size_t have, struct fr_li
 	const ferrule_status_t status = head_parse(wire, &head, why);
 	if (status != FERRULE_OK)
 		return status;
-	if (head.kind < FR_LINK_STATUS || head.kind > FR_LINK_ASK)
+	if (head.kind < FR_LINK_STATUS || head.kind > FR_LINK_REFUSAL)
 		return refuse(why, "a frame of unknown kind on the control connection");
 	if (head.zeros != 0 || !body_fits(head.kind, head.bytes))
 		return refuse(why, "a control frame with an impossible length");

@@ -18,7 +18,7 @@
 #include "lib/transport/link/link.h"
 
 #define FR_LINK_MAGIC   0x4c525246u /* "FRRL" where it is written by a little-endian rank */
-#define FR_LINK_VERSION 4
+#define FR_LINK_VERSION 5
 
 /* Longest text of an ABORT frame. */
 #define FR_LINK_REASON_BYTES 448
@@ -30,6 +30,7 @@ enum fr_link_kind {
 	FR_LINK_ABORT,      /* the communicator is dead; `bytes` of reason follow */
 	FR_LINK_NOTE,       /* `bytes` follow that only the transport understands */
 	FR_LINK_ASK,        /* a STATUS is wanted now, if the receiver waits */
+	FR_LINK_REFUSAL,    /* the sender refused a call; a struct fr_refusal follows */
 };
 
 /*
@@ -46,7 +47,8 @@ enum fr_link_kind {
  *
  *   check   fr_link_head_check() of the other 60 bytes: finds streams out of step
  *   note    NOTE: its kind, 0 to 255; else 0
- *   bytes   STATUS: sizeof(struct fr_wait); ABORT: of the reason; NOTE: of the payload; else 0
+ *   bytes   STATUS: sizeof(struct fr_wait); REFUSAL: sizeof(struct fr_refusal); ABORT: of the
+ *           reason; NOTE: of the payload; else 0
  *   call    STATUS: the operation; else zero
  */
 struct fr_link_head {
@@ -73,7 +75,7 @@ uint32_t fr_link_head_check(const struct fr_link_head *head);
 void fr_link_head_seal(struct fr_link_head *head);
 
 /* One frame; `body` points into the parsed bytes: an ABORT's reason, without a NUL at its end, a
- * STATUS' struct fr_wait, not aligned, or a NOTE's payload. */
+ * STATUS' struct fr_wait or a REFUSAL's struct fr_refusal, not aligned, or a NOTE's payload. */
 struct fr_link_frame {
 	enum fr_link_kind kind;
 	unsigned note;

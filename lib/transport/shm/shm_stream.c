@@ -595,6 +595,29 @@ static bool peer_wait(struct fr_ep *ep, struct fr_wait *wait_out)
 	return true;
 }
 
+static void refuse(struct fr_ep *ep, const struct fr_refusal *refusal)
+{
+	struct shm_stream *s = peer_of(ep)->tx.stream;
+	const uint32_t n = atomic_load_explicit(&s->refusals, memory_order_relaxed);
+
+	atomic_store_explicit(&s->refusals, n + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	s->refusal = *refusal;
+	atomic_store_explicit(&s->refusals, n + 2, memory_order_release);
+}
+
+static bool peer_refusal(struct fr_ep *ep, struct fr_refusal *refusal_out)
+{
+	const struct shm_stream *s = peer_of(ep)->rx.stream;
+	const uint32_t n = atomic_load_explicit(&s->refusals, memory_order_acquire);
+
+	if (n == 0 || n % 2 != 0)
+		return false;
+	*refusal_out = s->refusal;
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&s->refusals, memory_order_relaxed) == n;
+}
+
 void shm_stream_init(struct shm_transport *t, struct shm_peer *p)
 {
 	p->tx.stream = shm_stream_at(&t->layout, t->segment.at, p->local);
@@ -620,4 +643,6 @@ const struct fr_ep_ops shm_ep_ops = {
 	.peer_call = peer_call,
 	.past_call = past_call,
 	.peer_wait = peer_wait,
+	.refuse = refuse,
+	.peer_refusal = peer_refusal,
 };

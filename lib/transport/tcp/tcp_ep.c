@@ -563,6 +563,16 @@ static void tcp_ask(struct fr_ep *ep)
 	fr_link_ask(&fr_tcp_ep_of(ep)->link);
 }
 
+static void tcp_refuse(struct fr_ep *ep, const struct fr_refusal *refusal)
+{
+	fr_link_refuse(&fr_tcp_ep_of(ep)->link, refusal);
+}
+
+static bool tcp_peer_refusal(struct fr_ep *ep, struct fr_refusal *refusal_out)
+{
+	return fr_link_peer_refusal(&fr_tcp_ep_of(ep)->link, refusal_out);
+}
+
 const struct fr_ep_ops fr_tcp_ep_ops = {
 	.send_begin = tcp_send_begin,
 	.send_some = tcp_send_some,
@@ -578,4 +588,6 @@ const struct fr_ep_ops fr_tcp_ep_ops = {
 	.peer_call = tcp_peer_call,
 	.peer_wait = tcp_peer_wait,
 	.ask = tcp_ask,
+	.refuse = tcp_refuse,
+	.peer_refusal = tcp_peer_refusal,
 };

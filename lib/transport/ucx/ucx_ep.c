@@ -310,6 +310,16 @@ static void ucx_ask(struct fr_ep *ep)
 	fr_link_ask(&fr_ucx_ep_of(ep)->link);
 }
 
+static void ucx_refuse(struct fr_ep *ep, const struct fr_refusal *refusal)
+{
+	fr_link_refuse(&fr_ucx_ep_of(ep)->link, refusal);
+}
+
+static bool ucx_peer_refusal(struct fr_ep *ep, struct fr_refusal *refusal_out)
+{
+	return fr_link_peer_refusal(&fr_ucx_ep_of(ep)->link, refusal_out);
+}
+
 const struct fr_ep_ops fr_ucx_ep_ops = {
 	.send_begin = ucx_send_begin,
 	.send_some = ucx_send_some,
@@ -325,4 +335,6 @@ const struct fr_ep_ops fr_ucx_ep_ops = {
 	.peer_call = ucx_peer_call,
 	.peer_wait = ucx_peer_wait,
 	.ask = ucx_ask,
+	.refuse = ucx_refuse,
+	.peer_refusal = ucx_peer_refusal,
 };

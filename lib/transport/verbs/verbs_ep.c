@@ -528,6 +528,16 @@ static void ask(struct fr_ep *ep)
 	fr_link_ask(&fr_vb_ep_of(ep)->link);
 }
 
+static void refuse(struct fr_ep *ep, const struct fr_refusal *refusal)
+{
+	fr_link_refuse(&fr_vb_ep_of(ep)->link, refusal);
+}
+
+static bool peer_refusal(struct fr_ep *ep, struct fr_refusal *refusal_out)
+{
+	return fr_link_peer_refusal(&fr_vb_ep_of(ep)->link, refusal_out);
+}
+
 const struct fr_ep_ops fr_vb_ep_ops = {
 	.send_begin = send_begin,
 	.send_some = send_some,
@@ -543,4 +553,6 @@ const struct fr_ep_ops fr_vb_ep_ops = {
 	.peer_call = peer_call,
 	.peer_wait = peer_wait,
 	.ask = ask,
+	.refuse = refuse,
+	.peer_refusal = peer_refusal,
 };
