@@ -88,12 +88,6 @@ static const struct fr_usage usage = {
 	.operands = "one COLLECTIVE (" FR_COLL_NAMES "|all)",
 };
 
-/* Has another launcher already started this process as a rank? */
-static bool is_in_job(void)
-{
-	return (getenv("RANK") && getenv("WORLD_SIZE")) || getenv("PMIX_RANK");
-}
-
 static bool is_collective(const char *name)
 {
 	return strcmp(name, "all") == 0 || fr_coll_find(name);
@@ -111,9 +105,11 @@ static int check_options(const struct fr_bench_options *o)
 		return fr_usage_error(
 			&usage, "option -b, --minbytes: %llu is more than --maxbytes, %llu",
 			(unsigned long long)o->min_bytes, (unsigned long long)o->max_bytes);
-	if (o->own_ranks && is_in_job())
-		return fr_usage_error(&usage, "option -N, --ranks: this process already is a rank "
-		                              "of a job (RANK or PMIX_RANK is set); leave -N away");
+	if (o->own_ranks && fr_launch_is_rank(why, sizeof(why)))
+		return fr_usage_error(&usage,
+		                      "option -N, --ranks: this process already is %s; leave "
+		                      "-N away",
+		                      why);
 	if (o->own_ranks && o->root >= o->own_ranks)
 		return fr_usage_error(&usage,
 		                      "option -r, --root: %lld is not allowed; allowed: a rank, 0 "

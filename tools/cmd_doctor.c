@@ -54,11 +54,11 @@ static const struct fr_usage usage = {
 };
 
 static void (*const checks[])(struct fr_doctor *d) = {
-	fr_check_settings,      fr_check_features,   fr_check_cores,      fr_check_memory,
-	fr_check_dev_shm,       fr_check_huge_pages, fr_check_memlock,    fr_check_open_files,
-	fr_check_cross_memory,  fr_check_interfaces, fr_check_host_name,  fr_check_master,
-	fr_check_peers,         fr_check_rdma_ports, fr_check_rdma_files, fr_check_rdma_congestion,
-	fr_check_rdma_counters, fr_check_rdma_pci,   fr_check_transports,
+	fr_check_settings,        fr_check_features,      fr_check_cores,      fr_check_memory,
+	fr_check_dev_shm,         fr_check_huge_pages,    fr_check_memlock,    fr_check_open_files,
+	fr_check_cross_memory,    fr_check_interfaces,    fr_check_host_name,  fr_check_launcher,
+	fr_check_master,          fr_check_peers,         fr_check_rdma_ports, fr_check_rdma_files,
+	fr_check_rdma_congestion, fr_check_rdma_counters, fr_check_rdma_pci,   fr_check_transports,
 };
 
 static const char *const verdict_names[FR_N_VERDICTS] = {"ok", "warn", "fail"};
@@ -164,11 +164,15 @@ static int run_pairs(struct doctor_options *o)
 		.arg = o,
 	};
 
+	char who[200];
+
 	if (o->pairs == 0)
 		return be_rank(o);
-	if ((getenv("RANK") && getenv("WORLD_SIZE")) || getenv("PMIX_RANK"))
-		return fr_usage_error(&usage, "option -N, --pairs: this process already is a rank "
-		                              "of a job (RANK or PMIX_RANK is set); say --pairs 0");
+	if (fr_launch_is_rank(who, sizeof(who)))
+		return fr_usage_error(&usage,
+		                      "option -N, --pairs: this process already is %s; say "
+		                      "--pairs 0",
+		                      who);
 	return fr_launch_run(&job);
 }
 

@@ -49,6 +49,7 @@ void fr_check_open_files(struct fr_doctor *d);
 /* The network. */
 void fr_check_interfaces(struct fr_doctor *d);
 void fr_check_host_name(struct fr_doctor *d);
+void fr_check_launcher(struct fr_doctor *d);
 void fr_check_master(struct fr_doctor *d);
 void fr_check_peers(struct fr_doctor *d);
 

@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <poll.h>
@@ -15,65 +14,53 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <ferrule/comm.h>
+#include <ferrule/info.h>
+
 static int interface_mtu(const char *name)
 {
 	struct ifreq request = {.ifr_mtu = 0};
 	const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%.15s", name);
 	const int status = fd < 0 ? -1 : ioctl(fd, SIOCGIFMTU, &request);
 	if (fd >= 0)
 		close(fd);
 	return status == 0 ? request.ifr_mtu : -1;
 }
 
-/* IPv4 and IPv6; others carry no TCP. */
-static bool is_ip(const struct ifaddrs *i)
+static void say_interface(struct fr_doctor *d, const struct ferrule_interface_info *i)
 {
-	return i->ifa_addr &&
-	       (i->ifa_addr->sa_family == AF_INET || i->ifa_addr->sa_family == AF_INET6);
-}
-
-static void say_interface(struct fr_doctor *d, const struct ifaddrs *i)
-{
-	char address[NI_MAXHOST] = "?";
-	const socklen_t length = i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
-	                                                           : sizeof(struct sockaddr_in6);
-	const bool is_up = (i->ifa_flags & IFF_UP) && (i->ifa_flags & IFF_RUNNING);
-	const bool is_loopback = i->ifa_flags & IFF_LOOPBACK;
-
-	getnameinfo(i->ifa_addr, length, address, sizeof(address), NULL, 0, NI_NUMERICHOST);
 	enum fr_verdict verdict = FR_VERDICT_OK;
-	if (!is_up)
-		verdict = is_loopback ? FR_VERDICT_FAIL : FR_VERDICT_WARN;
+
+	if (!i->is_up)
+		verdict = i->is_loopback ? FR_VERDICT_FAIL : FR_VERDICT_WARN;
 	fr_doctor_say(d, verdict, "interface", "ip link set IFACE up, and check its cable",
-	              "%s %s, %s, mtu %d%s", i->ifa_name, address, is_up ? "up" : "down",
-	              interface_mtu(i->ifa_name), is_loopback ? " (this host only)" : "");
+	              "%s %s, %s, mtu %d%s%s", i->name, i->address, i->is_up ? "up" : "down",
+	              interface_mtu(i->name), i->is_loopback ? " (this host only)" : "",
+	              i->is_allowed ? "" : ", left out by FERRULE_SOCKET_IFNAME or _FAMILY");
 }
 
 void fr_check_interfaces(struct fr_doctor *d)
 {
-	struct ifaddrs *all;
-	int n_usable = 0, n_loopback = 0;
+	struct ferrule_interface_info interface;
+	int n_usable = 0, n_loopback = 0, n_allowed = 0;
 
-	if (getifaddrs(&all) != 0) {
-		fr_doctor_say(d, FR_VERDICT_FAIL, "interface", "check /proc/net",
-		              "cannot list them: %s", strerror(errno));
-		return;
-	}
-	for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
-		if (!is_ip(i))
-			continue;
-		say_interface(d, i);
-		if (i->ifa_flags & IFF_LOOPBACK)
+	for (int i = 0; ferrule_interface_at(i, &interface); i++) {
+		say_interface(d, &interface);
+		n_allowed += interface.is_up && interface.is_allowed;
+		if (interface.is_loopback)
 			n_loopback++;
 		else
-			n_usable += (i->ifa_flags & IFF_RUNNING) != 0;
+			n_usable += interface.is_up;
 	}
-	freeifaddrs(all);
 	if (n_loopback == 0)
 		fr_doctor_say(d, FR_VERDICT_FAIL, "interface", "ip link set lo up",
-		              "no loopback interface: 'ferrule run' needs it");
+		              "no loopback interface: ranks of this host need it");
+	else if (n_allowed == 0)
+		fr_doctor_say(d, FR_VERDICT_FAIL, "interface",
+		              "change or unset FERRULE_SOCKET_IFNAME and FERRULE_SOCKET_FAMILY",
+		              "none that is up is allowed: ranks cannot use TCP");
 	if (n_usable == 0)
 		fr_doctor_say(d, FR_VERDICT_WARN, "interface",
 		              "connect this host to a network, or keep all ranks on it",
@@ -84,7 +71,14 @@ static struct addrinfo *resolve(const char *host, const char *port, int *error_o
 {
 	const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	struct addrinfo *found = NULL;
+	char bare[256];
 
+	/* "[::1]" for "::1", as ranks take it. */
+	const size_t length = strlen(host);
+	if (length > 2 && host[0] == '[' && host[length - 1] == ']') {
+		snprintf(bare, sizeof(bare), "%.*s", (int)length - 2, host + 1);
+		host = bare;
+	}
 	*error_out = getaddrinfo(host, port, &hints, &found);
 	return *error_out == 0 ? found : NULL;
 }
@@ -152,6 +146,18 @@ void fr_check_host_name(struct fr_doctor *d)
 	fr_doctor_say(d, found ? FR_VERDICT_OK : FR_VERDICT_WARN, "host name",
 	              "add this host to /etc/hosts, or give MASTER_ADDR as an address", "%s %s",
 	              name, found ? "resolves" : "does not resolve");
+}
+
+void fr_check_launcher(struct fr_doctor *d)
+{
+	struct ferrule_launcher_info info;
+
+	if (ferrule_launcher_describe(&info) != FERRULE_OK)
+		fr_doctor_say(d, FR_VERDICT_FAIL, "launcher", "see WHICH LAUNCHER in ferrule(7)",
+		              "%s", ferrule_comm_error_text(NULL));
+	else
+		fr_doctor_say(d, info.is_doubtful ? FR_VERDICT_WARN : FR_VERDICT_OK, "launcher",
+		              "start the program with srun or ferrule run", "%s", info.text);
 }
 
 void fr_check_master(struct fr_doctor *d)

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <ferrule/info.h>
 #include "tools/command.h"
 #include "tools/json.h"
 #include "tools/launch_internal.h"
@@ -282,4 +283,15 @@ int fr_launch_run(const struct fr_launch *what)
 	}
 	clean_up(&job);
 	return status;
+}
+
+bool fr_launch_is_rank(char *who, size_t n)
+{
+	struct ferrule_launcher_info info;
+
+	/* What is wrong with the variables does not matter to one who starts ranks of its own. */
+	if (ferrule_launcher_describe(&info) != FERRULE_OK || !info.is_rank)
+		return false;
+	snprintf(who, n, "%s", info.text);
+	return true;
 }

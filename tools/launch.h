@@ -9,6 +9,7 @@
 #define FR_LAUNCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum fr_bind {
 	FR_BIND_AUTO, /* a core each when there are at least two ranks and enough cores */
@@ -45,5 +46,9 @@ struct fr_launch {
  * 1 when the ranks could not be started.  Must be called with one thread and no other children.
  */
 int fr_launch_run(const struct fr_launch *job);
+
+/* fr_launch_is_rank - has another launcher started this process as a rank?  Then `who` says which,
+ * as "rank 1 of 4 by srun, ...". */
+bool fr_launch_is_rank(char *who, size_t n);
 
 #endif

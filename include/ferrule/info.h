@@ -94,6 +94,28 @@ struct ferrule_host_info {
 };
 ferrule_status_t ferrule_host_describe(struct ferrule_host_info *out);
 
+/* What ferrule_comm_create_from_env() makes of this process's environment. */
+struct ferrule_launcher_info {
+	bool is_rank;     /* of a job that somebody has started, maybe the only one */
+	bool is_doubtful; /* taken for one rank alone, though something speaks of more */
+	char text[400];   /* "rank 1 of 4 by srun, rank 0 at node07 port 21234" */
+};
+/*
+ * ferrule_launcher_describe - contacts nobody.  Returns the error that creating a communicator
+ * would meet with, with its text in ferrule_comm_error_text(NULL).
+ */
+ferrule_status_t ferrule_launcher_describe(struct ferrule_launcher_info *out);
+
+/* An address of a network interface of this host. */
+struct ferrule_interface_info {
+	char name[32];    /* "eth0" */
+	char address[80]; /* "192.0.2.5", "fe80::1%eth0" */
+	bool is_up, is_loopback;
+	bool is_allowed; /* by FERRULE_SOCKET_IFNAME and FERRULE_SOCKET_FAMILY */
+};
+/* ferrule_interface_at - the i-th address of IPv4 or IPv6, false past the last. */
+bool ferrule_interface_at(int i, struct ferrule_interface_info *out);
+
 /* A call to explain.  `size` is sizeof(struct ferrule_explain_call). */
 struct ferrule_explain_call {
 	size_t size;

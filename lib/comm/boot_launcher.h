@@ -31,7 +31,7 @@ enum fr_meeting {
 struct fr_launcher_says {
 	enum fr_meeting meeting;
 	const char *launcher;   /* "srun"; "" when it is not known */
-	struct fr_boot_env env; /* of FR_MEET_AT_HOST */
+	struct fr_boot_env env; /* of FR_MEET_AT_HOST, and of one rank by RANK and WORLD_SIZE */
 	char warning[300];      /* what a person should know though it works; "" for nothing */
 };
 

@@ -24,6 +24,14 @@ static ferrule_status_t resolve(const char *host, const char *port, struct addri
 		.ai_socktype = SOCK_STREAM,
 		.ai_flags = host ? 0 : AI_PASSIVE,
 	};
+	char bare[256];
+
+	/* "[::1]" for "::1", as people write addresses beside ports. */
+	const size_t length = host ? strlen(host) : 0;
+	if (length > 2 && host[0] == '[' && host[length - 1] == ']') {
+		snprintf(bare, sizeof(bare), "%.*s", (int)length - 2, host + 1);
+		host = bare;
+	}
 	const int result = getaddrinfo(host, port, &hints, out);
 
 	if (result == 0)

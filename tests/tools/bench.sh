@@ -84,7 +84,7 @@ check "root beyond the ranks" refuses "allowed: a rank, 0 to 1" ./ferrule bench 
 check "... that others started" gives 2 ./ferrule run -n 2 ferrule bench -r 2 reduce
 check "... is told once" test "$(grep -c 'allowed: a rank, 0 to 1' "$work/err")" -eq 1
 check "-N inside a job" gives 2 ./ferrule run -n 1 ferrule bench -N 2 allreduce
-check "... says so" complains "already is a rank"
+check "... says so" complains "already is rank 0 of 1"
 check "a setting that is wrong" gives 1 env FERRULE_TIMEOUT=soon ./ferrule bench allreduce
 check "... is named" complains "FERRULE_TIMEOUT"
 

@@ -97,6 +97,6 @@ release
 check "one rank alone" gives 1 ./ferrule doctor --pairs 0
 check "... is no pair" prints "this rank is alone"
 check "ranks in a rank" gives 2 env RANK=0 WORLD_SIZE=1 ./ferrule doctor -N 2
-check "... are refused" complains "this process already is a rank of a job"
+check "... are refused" complains "this process already is rank "
 
 finish doctor_rdma

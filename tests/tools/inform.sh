@@ -42,12 +42,19 @@ check "root beyond the ranks" refuses "allowed: a rank, 0 to 3" \
 check "doctor" gives 0 env -u MASTER_ADDR ./ferrule doctor --json
 check "... is JSON" is_json "$work/out"
 for name in settings cores memory /dev/shm memlock "open files" cross-memory "huge pages" \
-	interface "host name" MASTER_ADDR; do
+	interface "host name" launcher MASTER_ADDR; do
 	check "... looks at $name" prints "{\"check\": \"$name\", \"verdict\": \""
 done
 for transport in shm tcp; do
 	check "... tries $transport" prints "\"ok\", \"seen\": \"$transport: two ranks"
 done
+check "a launcher that says too little" gives 1 env PMI_RANK=1 PMI_SIZE=4 ./ferrule doctor
+check "... fails" grep -q '^fail  launcher .*PMI_RANK=1 and PMI_SIZE=4 say' "$work/out"
+check "a launcher's rank" gives 0 env RANK=1 WORLD_SIZE=4 MASTER_ADDR=::1 MASTER_PORT=7 \
+	./ferrule doctor
+check "... is described" grep -q '^ok    launcher .*rank 1 of 4 by RANK and WORLD_SIZE' "$work/out"
+check "interfaces that are left out" gives 1 env FERRULE_SOCKET_IFNAME=nosuch ./ferrule doctor
+check "... are told" grep -q '^fail  interface .*none that is up is allowed' "$work/out"
 check "peers that cannot be" gives 1 ./ferrule doctor --peers nowhere.invalid:1,portless
 check "... fail with a reason" grep -q '^fail  peer .*nowhere.invalid does not resolve' "$work/out"
 check "... and what is allowed" grep -q "^fail  peer .*'portless' is not allowed" "$work/out"

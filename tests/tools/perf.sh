@@ -66,6 +66,7 @@ check "... print the same" same_rows
 grep -q ' lo$' /proc/net/if_inet6 2>/dev/null || lacking="this host has no IPv6"
 check "over IPv6" pair 0 0 "lat --transport shm -n 50" "lat --transport shm -n 50 ::1"
 check "... print the same" same_rows
+check "... in brackets" pair 0 0 "lat --transport shm -n 50" "lat --transport shm -n 50 [::1]"
 lacking=
 check "another size" pair 1 1 "bw --transport shm -s 4096" "bw --transport shm -s 8K 127.0.0.1"
 check "... names both, there" grep -q "size is 4096 here, 8192 at 127.0.0.1" "$work/server.err"
