@@ -22,7 +22,7 @@ ferrule_status_t fr_system_error(const char *call, int error);
 /*
  * fr_descriptors_reserve - this process is about to open `n_more` descriptors.  Raises the soft
  * limit as far as needed and allowed.  False when there will not be enough: then *need_out is how
- * many are needed in all, and *limit_out how many there may be.
+ * many are needed in all, and *limit_out how many there may be.  The limit may stay raised.
  */
 bool fr_descriptors_reserve(size_t n_more, size_t *need_out, size_t *limit_out);
 

@@ -26,9 +26,6 @@
 /* Whoever is silent this long may be somebody else: the next try, with twice the patience. */
 #define ANSWER_NS     2000000000u
 #define ANSWER_MAX_NS 16000000000u
-/* What cannot pass by itself is tried again for this part of the time there is: an interface may
- * be coming up, a name may be about to be published. */
-#define GRACE_PART 20
 /* How long a rank that failed waits for rank 0 to say what all of them report. */
 #define VERDICT_NS 400000000u
 /* Pauses between tries grow from the first to the second. */
@@ -342,7 +339,7 @@ static ferrule_status_t find_rank_0(struct fr_boot_client *c, const struct fr_st
 {
 	const uint64_t began = fr_clock_ns();
 	const uint64_t grace_ns =
-		p->deadline_ns > began ? (p->deadline_ns - began) / GRACE_PART : 0;
+		p->deadline_ns > began ? (p->deadline_ns - began) / FR_STAR_GRACE_PART : 0;
 	struct try t = {.params = p, .answer_ns = ANSWER_NS / 2};
 
 	for (uint64_t pause = PAUSE_MIN_NS;; pause = earlier(2 * pause, PAUSE_MAX_NS)) {

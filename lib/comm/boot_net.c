@@ -288,6 +288,20 @@ int fr_net_dial(const struct fr_net_addr *a, uint64_t deadline_ns)
 	return -1;
 }
 
+bool fr_net_has_way(const struct fr_net_addr *a)
+{
+	const int fd = socket(a->storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno != EAFNOSUPPORT;
+	/* Sends nothing: the kernel only looks for a route. */
+	const bool has_way =
+		connect(fd, (const struct sockaddr *)&a->storage, a->length) == 0 ||
+		(errno != ENETUNREACH && errno != EADDRNOTAVAIL && errno != EAFNOSUPPORT);
+	close(fd);
+	return has_way;
+}
+
 static enum fr_net_end end_of_errno(void)
 {
 	return errno == ECONNRESET || errno == EPIPE ? FR_NET_EOF : FR_NET_ERROR;

@@ -43,6 +43,8 @@ bool fr_net_is_loopback_host(const char *host);
 int fr_net_listen(const struct fr_net_addr *a, uint16_t port, uint16_t *port_out);
 /* fr_net_dial - a connected, non-blocking socket, or -1 with errno. */
 int fr_net_dial(const struct fr_net_addr *a, uint64_t deadline_ns);
+/* fr_net_has_way - false when this host has no route, or no address, towards it. */
+bool fr_net_has_way(const struct fr_net_addr *a);
 /* fr_net_prepare - the options of every connection. */
 void fr_net_prepare(int fd);
 

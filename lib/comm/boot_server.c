@@ -65,6 +65,9 @@ static ferrule_status_t new_server(const struct fr_star_params *p, int listen_fd
 		return fr_error(FERRULE_ERR_NO_MEMORY, "rank 0 has no memory to wait for %zu ranks",
 		                n);
 	}
+	/* What is missing will be told by accept, when there are ranks to be told. */
+	size_t need, limit;
+	fr_descriptors_reserve(n + 4, &need, &limit);
 	s->listen_fd = listen_fd;
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	const int epoll_errno = errno;
@@ -341,21 +344,6 @@ void fr_server_tell_latecomers(struct fr_boot_server *s, uint64_t until_ns)
 			return;
 }
 
-static ferrule_status_t wait_for_all(struct fr_boot_server *s, uint64_t deadline_ns)
-{
-	ferrule_status_t status = FERRULE_OK;
-
-	s->is_in_round = true;
-	while (s->n_members < s->n_ranks - 1 && status == FERRULE_OK) {
-		status = serve_until(s, deadline_ns);
-		if (status == FERRULE_OK && s->n_members < s->n_ranks - 1 &&
-		    fr_clock_ns() >= deadline_ns)
-			status = fr_server_fail_missing(s);
-	}
-	s->is_in_round = false;
-	return status;
-}
-
 /* Nobody else is let in: later connections find the port closed. */
 static void stop_listening(struct fr_boot_server *s)
 {
@@ -366,6 +354,62 @@ static void stop_listening(struct fr_boot_server *s)
 			fr_guest_dismiss(&s->guests[i]);
 	free(s->guests);
 	s->guests = NULL;
+}
+
+/*
+ * Nobody comes to a place that cannot be found.  Whether others can find it, only they know; but
+ * what this host, which has the place, cannot even name or route to is most likely a mistake.
+ */
+static ferrule_status_t check_place(struct fr_boot_server *s, const struct fr_rendezvous *place)
+{
+	struct fr_net_addr found[FR_RENDEZVOUS_MAX_ADDRS];
+	const char *why;
+
+	if (!place->host)
+		return FERRULE_OK;
+	const int n =
+		fr_net_resolve(place->host, place->port, found, FR_RENDEZVOUS_MAX_ADDRS, &why);
+	const bool is_unknown = n == 0 && errno == ENOENT;
+	bool has_way = n == 0;
+	for (int i = 0; i < n && !has_way; i++)
+		has_way = fr_net_has_way(&found[i]);
+	if (has_way && !is_unknown)
+		return FERRULE_OK;
+	stop_listening(s);
+	if (is_unknown)
+		return fr_server_fail(s, FERRULE_ERR_SYSTEM,
+		                      "no rank can find MASTER_ADDR=%.80s: rank 0's own host does "
+		                      "not know the name (%s)",
+		                      place->host, why);
+	return fr_server_fail(s, FERRULE_ERR_SYSTEM,
+	                      "no rank can reach MASTER_ADDR=%.80s: rank 0's own host has no route "
+	                      "to it",
+	                      place->host);
+}
+
+static ferrule_status_t wait_for_all(struct fr_boot_server *s, const struct fr_star_params *p)
+{
+	const uint64_t now = fr_clock_ns();
+	const uint64_t left = p->deadline_ns > now ? p->deadline_ns - now : 0;
+	const uint64_t doubt_ns = now + left / FR_STAR_GRACE_PART;
+	bool has_doubts = true;
+	ferrule_status_t status = FERRULE_OK;
+
+	s->is_in_round = true;
+	while (s->n_members < s->n_ranks - 1 && status == FERRULE_OK) {
+		status = serve_until(s, has_doubts ? doubt_ns : p->deadline_ns);
+		if (status != FERRULE_OK || s->n_members == s->n_ranks - 1)
+			break;
+		if (fr_clock_ns() >= p->deadline_ns)
+			status = fr_server_fail_missing(s);
+		else if (has_doubts && fr_clock_ns() >= doubt_ns) {
+			has_doubts = false;
+			if (s->n_members == 0)
+				status = check_place(s, p->place);
+		}
+	}
+	s->is_in_round = false;
+	return status;
 }
 
 /* ---- life ---- */
@@ -387,7 +431,7 @@ ferrule_status_t fr_boot_server_open(const struct fr_star_params *params, int li
 
 	if (status != FERRULE_OK)
 		return status;
-	status = wait_for_all(s, params->deadline_ns);
+	status = wait_for_all(s, params);
 	if (status != FERRULE_OK)
 		goto err_free_server;
 	stop_listening(s);

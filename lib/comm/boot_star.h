@@ -26,6 +26,10 @@ struct fr_rendezvous {
 	char text[160]; /* for people */
 };
 
+/* What cannot pass by itself is waited for during this part of the time there is: an interface may
+ * be coming up, a name may be about to be published. */
+#define FR_STAR_GRACE_PART 20
+
 struct fr_star_params {
 	int rank, n_ranks; /* n_ranks is 2 to FR_BOOT_MAX_RANKS */
 	const unsigned char *key;

@@ -12,9 +12,13 @@
 #include "lib/base/error.h"
 #include "lib/base/log.h"
 #include "lib/base/settings.h"
+#include "lib/base/supervisor.h"
+#include "lib/exec/exec.h"
 
 #define TIMEOUT_LOW_S  0.1
 #define TIMEOUT_HIGH_S 86400.0
+/* A parent looks at all its peers, which takes a system call each. */
+#define PARENT_LOOK_NS 1000000u
 
 static uint64_t setup_deadline_ns(void)
 {
@@ -168,16 +172,42 @@ static uint64_t scramble(uint64_t x)
 	return x ^ x >> 31;
 }
 
+/* A child is set up under the eyes of its parent, which knows who lives. */
+struct parent_watch {
+	struct fr_supervisor supervisor;
+	struct ferrule_comm *parent;
+	uint64_t due_ns;
+};
+
+static ferrule_status_t ask_parent(struct fr_supervisor *supervisor)
+{
+	struct parent_watch *w = (struct parent_watch *)supervisor; /* its first member */
+	const uint64_t now = fr_clock_ns();
+	const char *text;
+
+	if (now < w->due_ns)
+		return FERRULE_OK;
+	w->due_ns = now + PARENT_LOOK_NS;
+	const ferrule_status_t status = fr_exec_look(w->parent->exec);
+	if (status == FERRULE_OK)
+		return status;
+	fr_exec_fault(w->parent->exec, &text);
+	return fr_error(status, "%s", text);
+}
+
 static ferrule_status_t establish_child(struct ferrule_comm *parent, const int *members, int rank,
                                         int n_ranks, int color, struct ferrule_comm **out)
 {
 	const uint64_t deadline_ns = setup_deadline_ns();
+	struct parent_watch watch = {.supervisor = {.fd = -1, .check = ask_parent},
+	                             .parent = parent};
 	const struct fr_exchange exchange = {
 		.deadline_ns = deadline_ns,
 		.parent = parent,
 		.members = members,
 		.rank = rank,
 		.n_ranks = n_ranks,
+		.supervisor = &watch.supervisor,
 	};
 	const uint64_t birth = (uint64_t)parent->n_children++ << 32 | (uint32_t)color;
 	const struct fr_founding founding = {

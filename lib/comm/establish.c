@@ -11,6 +11,8 @@
 #include "lib/base/log.h"
 #include "lib/base/private_socket.h"
 #include "lib/base/settings.h"
+#include "lib/base/supervisor.h"
+#include "lib/base/system.h"
 #include "lib/comm/card_wire.h"
 #include "lib/comm/handle.h"
 #include "lib/comm/probe.h"
@@ -19,6 +21,9 @@
 #include "lib/comm/report.h"
 #include "lib/exec/exec.h"
 #include "lib/transport/transport.h"
+
+/* Beside what transports ask for: files that are read in passing. */
+#define SPARE_DESCRIPTORS 4
 
 /* Transports as a creation has them, by their index in fr_transports. */
 struct opened {
@@ -281,6 +286,28 @@ static bool is_wanted(const struct ferrule_comm *c, const struct opened *o, int 
 	return false;
 }
 
+/* Said now rather than in the middle, when it is one connection of many that fails. */
+static ferrule_status_t reserve_descriptors(const struct ferrule_comm *c, const struct opened *o)
+{
+	size_t n_more = SPARE_DESCRIPTORS, need, limit;
+
+	for (int t = 0; t < n_built(); t++) {
+		size_t n_peers = 0;
+
+		for (int r = 0; r < c->n_ranks; r++)
+			n_peers += o->chosen[r] == t;
+		if (n_peers > 0 && fr_transports[t]->descriptors)
+			n_more += fr_transports[t]->descriptors(n_peers);
+	}
+	if (fr_descriptors_reserve(n_more, &need, &limit))
+		return FERRULE_OK;
+	return fr_error(
+		FERRULE_ERR_SYSTEM,
+		"rank %d is out of file descriptors: it needs about %zu for %d ranks, the limit is "
+		"%zu; raise it with ulimit -n",
+		c->rank, need, c->n_ranks, limit);
+}
+
 static ferrule_status_t open_wanted(const struct fr_founding *f, struct ferrule_comm *c,
                                     struct opened *o, unsigned char *addresses)
 {
@@ -288,6 +315,9 @@ static ferrule_status_t open_wanted(const struct fr_founding *f, struct ferrule_
 
 	if (chosen != FERRULE_OK)
 		return chosen;
+	const ferrule_status_t reserved = reserve_descriptors(c, o);
+	if (reserved != FERRULE_OK)
+		return reserved;
 	for (int t = 0; t < n_built(); t++) {
 		if (!is_wanted(c, o, t))
 			continue;

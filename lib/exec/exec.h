@@ -91,6 +91,9 @@ void fr_exec_refuse(struct fr_exec *x, const struct fr_call *call, ferrule_statu
  * in FERRULE_ERR_ABORTED with this text.  The first text stays. */
 void fr_exec_cancel(struct fr_exec *x, const char *text);
 
+/* fr_exec_look - while no run is under way: is every peer alive, and has nobody aborted?  OK, or
+ * the fault, which it then is. */
+ferrule_status_t fr_exec_look(struct fr_exec *x);
 /* fr_exec_supervise - another supervisor, or NULL: none. */
 void fr_exec_supervise(struct fr_exec *x, struct fr_supervisor *supervisor);
 

@@ -227,6 +227,9 @@ struct fr_transport_ops {
 	/* reaches - optional (NULL: any two).  Can it join two ranks, knowing only whether they
 	 * share a host? */
 	bool (*reaches)(bool same_host);
+	/* descriptors - optional (NULL: it is not known).  About how many it needs to join so many
+	 * peers. */
+	size_t (*descriptors)(size_t n_peers);
 	/* open - creates the local part; no peer is contacted.  Frees all on failure. */
 	ferrule_status_t (*open)(const struct fr_transport_params *params,
 	                         struct fr_transport **out, char *why, size_t why_bytes);

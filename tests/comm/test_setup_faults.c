@@ -30,6 +30,7 @@
  * it to the end of the set-up, which is shorter then. */
 #define EARLY_CALLS   36
 #define EARLY_SETUP_S "0.8"
+#define EARLY_STRIDE  5
 #define N_TAKEN       4096
 
 /* What a run of all ranks leaves behind. */
@@ -186,7 +187,7 @@ static void sweep(struct run *run, unsigned long from, unsigned long stride)
 {
 	const unsigned long n = count_calls(run);
 
-	for (unsigned long at = from; at <= n; at += stride) {
+	for (unsigned long at = from; at <= n; at += at <= EARLY_CALLS ? EARLY_STRIDE : stride) {
 		run->at = at;
 		run->setup_s = at <= EARLY_CALLS ? EARLY_SETUP_S : SETUP_S;
 		start(run);

@@ -40,6 +40,13 @@ static bool reaches(bool same_host)
 	return same_host;
 }
 
+/* Segment, arena, listener; of each peer a connection and its process; and in passing two that a
+ * peer hands over. */
+static size_t descriptors(size_t n_peers)
+{
+	return 3 + 2 * n_peers + 2;
+}
+
 static void close_transport(struct fr_transport *base)
 {
 	struct shm_transport *t = shm_of(base);
@@ -230,6 +237,7 @@ const struct fr_transport_ops fr_transport_shm = {
 	.board_bytes = SHM_BOARD_BYTES,
 	.usable = usable,
 	.reaches = reaches,
+	.descriptors = descriptors,
 	.open = open_transport,
 	.address = address,
 	.connect = shm_connect,

@@ -135,6 +135,12 @@ static void destroy(struct fr_tcp *t)
 	free(t);
 }
 
+/* Listeners; of each peer the lanes, the link, and its process. */
+static size_t tcp_descriptors(size_t n_peers)
+{
+	return 4 + (2 + (size_t)fr_settings()->sockets_per_peer) * n_peers;
+}
+
 static ferrule_status_t tcp_open(const struct fr_transport_params *params,
                                  struct fr_transport **out, char *why, size_t why_bytes)
 {
@@ -293,6 +299,7 @@ const struct fr_transport_ops fr_transport_tcp = {
 	.name = "tcp",
 	.summary = "sockets, between any two ranks",
 	.usable = tcp_usable,
+	.descriptors = tcp_descriptors,
 	.open = tcp_open,
 	.address = tcp_address,
 	.connect = tcp_connect,

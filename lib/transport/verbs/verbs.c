@@ -163,6 +163,12 @@ static void size_up(struct fr_vb *t)
 		t->recv_chain[i].next = &t->recv_chain[i + 1];
 }
 
+/* Listeners, epoll, and what a device takes; of each peer the link, and its process. */
+static size_t vb_descriptors(size_t n_peers)
+{
+	return 12 + 2 * n_peers;
+}
+
 static ferrule_status_t vb_open(const struct fr_transport_params *params, struct fr_transport **out,
                                 char *why, size_t why_bytes)
 {
@@ -419,6 +425,7 @@ const struct fr_transport_ops fr_transport_verbs = {
 	.summary = "InfiniBand and RoCE, between any two ranks",
 	.nap_after_ns = 200000,
 	.usable = vb_usable,
+	.descriptors = vb_descriptors,
 	.open = vb_open,
 	.address = vb_address,
 	.connect = vb_connect,
