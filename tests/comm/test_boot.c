@@ -4,7 +4,9 @@
 #include "lib/comm/boot.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,12 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/auth.h"
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
+#include "lib/base/supervisor.h"
+#include "lib/comm/boot_net.h"
 #include "lib/comm/boot_wire.h"
 #include "tests/support/t_main.h"
 #include "tests/support/t_spawn.h"
@@ -721,6 +726,203 @@ static void test_a_made_up_proof_is_rejected_and_the_wait_goes_on(void)
 	CU_ASSERT_EQUAL(t_spawn(2, 15, rank_with_made_up_proof, NULL, NULL), 0);
 }
 
+/* ---- nothing unproven is fatal ---- */
+
+/* One connection to an impostor, which answers what is expected, but for the key. */
+static bool fool(int fd, enum fr_boot_kind last)
+{
+	unsigned char frame[FR_BOOT_HEAD_BYTES + sizeof(struct fr_boot_hello_wire)];
+	struct fr_boot_hello_wire hello;
+
+	memset(&hello, 7, sizeof(hello));
+	if (!read_all(fd, frame, sizeof(frame)))
+		return false;
+	put_frame(frame, FR_BOOT_CHALLENGE, &hello, sizeof(hello));
+	if (write(fd, frame, sizeof(frame)) != (ssize_t)sizeof(frame) ||
+	    !read_all(fd, frame, FR_BOOT_HEAD_BYTES + FR_AUTH_PROOF_BYTES))
+		return false;
+	const size_t bytes = last == FR_BOOT_REJECT ? 0 : FR_AUTH_PROOF_BYTES;
+	put_frame(frame, last, &hello, bytes);
+	return write(fd, frame, FR_BOOT_HEAD_BYTES + bytes) > 0;
+}
+
+/* Takes rank 0's port before it does.  Each caller gets another treatment. */
+static int play_rank_0(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	                        .sin_port = htons((uint16_t)atoi(getenv("MASTER_PORT"))),
+	                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+	int bad = 0;
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	bad |= CHECK(bind(listener, (struct sockaddr *)&a, sizeof(a)) == 0);
+	bad |= CHECK(listen(listener, 8) == 0);
+	for (int i = 0; i < 5 && !bad; i++) {
+		const int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (i == 0)
+			bad |= CHECK(fool(fd, FR_BOOT_REJECT));
+		else if (i == 1)
+			bad |= CHECK(fool(fd, FR_BOOT_PROOF));
+		else if (i == 2)
+			bad |= CHECK(write(fd, "220 mail.example.org ESMTP ready\r\n", 34) == 34);
+		close(fd);
+	}
+	close(listener);
+	return bad;
+}
+
+static int rank_after_an_impostor(int rank, int n_ranks, void *arg)
+{
+	struct fr_boot *boot;
+
+	(void)n_ranks, (void)arg;
+	if (rank == 0 && play_rank_0())
+		return 1;
+	if (CHECK(fr_boot_open_env(after(10), &boot) == FERRULE_OK))
+		return 1;
+	const int bad = gather_twice(boot);
+	fr_boot_close(boot);
+	return bad;
+}
+
+static void test_an_impostor_does_not_end_the_search(void)
+{
+	CU_ASSERT_EQUAL(t_spawn(2, 15, rank_after_an_impostor, NULL, NULL), 0);
+}
+
+/* So few descriptors are left that silent strangers take all. */
+static int limit_descriptors(void)
+{
+	const int next = dup(0);
+	const struct rlimit limit = {.rlim_cur = (rlim_t)next + 8, .rlim_max = (rlim_t)next + 8};
+
+	close(next);
+	return CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static int rank_without_descriptors(int rank, int n_ranks, void *arg)
+{
+	struct fr_boot *boot;
+	int bad = 0;
+
+	(void)n_ranks, (void)arg;
+	if (rank == 0)
+		bad |= limit_descriptors();
+	for (int i = 0; i < 40 && rank == 1; i++)
+		bad |= CHECK(dial_master() >= 0);
+	if (CHECK(fr_boot_open_env(after(10), &boot) == FERRULE_OK))
+		return 1;
+	bad |= gather_twice(boot);
+	fr_boot_close(boot);
+	return bad;
+}
+
+static void test_strangers_make_room_when_descriptors_run_out(void)
+{
+	CU_ASSERT_EQUAL(t_spawn(2, 15, rank_without_descriptors, NULL, NULL), 0);
+}
+
+/* ---- failing together ---- */
+
+/* Rank 1 dies on arrival; rank 2 comes afterwards. */
+static int rank_of_late_arrival(int rank, int n_ranks, void *arg)
+{
+	struct shared *shared = arg;
+	struct fr_boot *boot;
+
+	(void)n_ranks;
+	if (rank == 1) {
+		const int bad = CHECK(join_raw(dial_master(), FR_BOOT_VERSION, 1, 3));
+		atomic_store(&shared->is_ready, 1);
+		return bad;
+	}
+	if (rank == 2 && CHECK(await(&shared->is_ready, 1)))
+		return 1;
+	return CHECK(fr_boot_open_env(after(10), &boot) == FERRULE_ERR_PEER_DIED) |
+	       CHECK(strstr(fr_error_text(), "rank 1 of 3 died or gave up") != NULL);
+}
+
+static void test_a_rank_that_comes_late_is_told_why_all_failed(void)
+{
+	struct shared *shared = new_shared();
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(shared);
+	CU_ASSERT_EQUAL(t_spawn(3, 15, rank_of_late_arrival, shared, NULL), 0);
+	munmap(shared, sizeof(*shared));
+}
+
+static bool is_told_by_supervisor(struct fr_boot *boot, const char *text)
+{
+	struct fr_supervisor *s = fr_boot_supervisor(boot);
+	const uint64_t deadline = after(5);
+	ferrule_status_t status = FERRULE_OK;
+
+	while (status == FERRULE_OK && fr_clock_ns() < deadline) {
+		struct pollfd p = {.fd = fr_supervisor_fd(s), .events = POLLIN};
+		poll(&p, 1, 100);
+		status = fr_supervisor_check(s);
+	}
+	return status != FERRULE_OK && strstr(fr_error_text(), text) != NULL;
+}
+
+/* One rank fails between exchanges, another one is at the next exchange already. */
+static int rank_that_watches(int rank, int n_ranks, void *arg)
+{
+	struct fr_boot *boot;
+	unsigned char byte = 0, all[4];
+	int bad = 0;
+
+	(void)n_ranks;
+	if (CHECK(fr_boot_open_env(after(10), &boot) == FERRULE_OK))
+		return 1;
+	bad |= CHECK(fr_boot_allgather(boot, &byte, all, 1, after(10)) == FERRULE_OK);
+	if (rank == 2 && arg)
+		bad |= CHECK(fr_boot_fail(boot, FERRULE_ERR_SYSTEM, "out of ink") ==
+		             FERRULE_ERR_SYSTEM) |
+		       CHECK(strcmp(fr_error_text(), "rank 2: out of ink") == 0);
+	else if (rank == 3)
+		bad |= CHECK(fr_boot_allgather(boot, &byte, all, 1, after(5)) < 0);
+	else if (rank != 2)
+		bad |= CHECK(is_told_by_supervisor(boot, arg ? "rank 2: out of ink"
+		                                             : "rank 2 of 4 died or gave up"));
+	/* The first failure is the only one. */
+	if (rank != 2)
+		bad |= CHECK(fr_boot_fail(boot, FERRULE_ERR_TIMEOUT, "x") != FERRULE_ERR_TIMEOUT);
+	fr_boot_close(boot);
+	return bad;
+}
+
+static void test_what_happens_between_exchanges_is_noticed(void)
+{
+	CU_ASSERT_EQUAL(t_spawn(4, 15, rank_that_watches, NULL, NULL), 0);
+	CU_ASSERT_EQUAL(t_spawn(4, 15, rank_that_watches, (void *)"fails", NULL), 0);
+}
+
+static int rank_at_no_place(int rank, int n_ranks, void *arg)
+{
+	const uint64_t began = fr_clock_ns();
+	struct fr_boot *boot;
+
+	(void)rank, (void)n_ranks, (void)arg;
+	setenv("MASTER_ADDR", "no-such-host.invalid", 1);
+	return CHECK(fr_boot_open_env(after(20), &boot) == FERRULE_ERR_SYSTEM) |
+	       CHECK(strstr(fr_error_text(), "no-such-host.invalid") != NULL) |
+	       CHECK(fr_clock_ns() - began < 15000000000u);
+}
+
+static void test_a_name_that_nobody_knows_is_told_early(void)
+{
+	struct fr_net_addr a;
+	const char *why;
+
+	if (fr_net_resolve("no-such-host.invalid", 1, &a, 1, &why) != 0 || errno != ENOENT) {
+		t_skip("the name server here does not say that a name does not exist");
+		return;
+	}
+	CU_ASSERT_EQUAL(t_spawn(2, 25, rank_at_no_place, NULL, NULL), 0);
+}
+
 /* ---- unique ids ---- */
 
 static int rank_with_id(int rank, int n_ranks, void *arg)
@@ -884,6 +1086,15 @@ int main(void)
 		{"strangers do not disturb", test_strangers_do_not_disturb},
 		{"a made-up proof is rejected and the wait goes on",
 	         test_a_made_up_proof_is_rejected_and_the_wait_goes_on},
+		{"an impostor does not end the search", test_an_impostor_does_not_end_the_search},
+		{"strangers make room when descriptors run out",
+	         test_strangers_make_room_when_descriptors_run_out},
+		{"a rank that comes late is told why all failed",
+	         test_a_rank_that_comes_late_is_told_why_all_failed},
+		{"what happens between exchanges is noticed",
+	         test_what_happens_between_exchanges_is_noticed},
+		{"a name that nobody knows is told early",
+	         test_a_name_that_nobody_knows_is_told_early},
 		{"ranks meet through a unique id", test_ranks_meet_through_a_unique_id},
 		{"bad arguments with an id are named", test_bad_arguments_with_an_id_are_named},
 		{"an oversized block is refused", test_an_oversized_block_is_refused},
