@@ -161,6 +161,21 @@ ferrule_status_t fr_exec_compare(struct fr_exec *x, const struct fr_call *call)
 	return FERRULE_OK;
 }
 
+/*
+ * check() of the peer, and what it says of a publication that this rank waits for.  Messages that
+ * nobody reads do not hide that a peer has left and will not publish; but what it published before
+ * that may have come since this rank last looked, so the first sight of it only says: look again.
+ */
+static ferrule_status_t check_peer(struct fr_ep *ep, bool is_awaited_on_board)
+{
+	const bool had_left = ep->has_left;
+	const ferrule_status_t status = ep->ops->check(ep);
+
+	if (!is_awaited_on_board || !ep->has_left)
+		return status;
+	return had_left ? FERRULE_ERR_PEER_LEFT : FERRULE_OK;
+}
+
 static ferrule_status_t look_at_peers(struct fr_exec *x, const struct fr_call *call, int board_peer)
 {
 	for (int r = 0; r < x->params.n_ranks; r++) {
@@ -170,7 +185,7 @@ static ferrule_status_t look_at_peers(struct fr_exec *x, const struct fr_call *c
 
 		if (!ep)
 			continue;
-		status = ep->ops->check(ep);
+		status = check_peer(ep, board_peer == r);
 		/* A rank may leave early when nobody needs it any more. */
 		if (status == FERRULE_ERR_PEER_LEFT && !waits_on(x, board_peer, r))
 			continue;

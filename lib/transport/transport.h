@@ -168,6 +168,9 @@ struct fr_ep {
 	/* Set by recv_begin: does recv_some move this message better than the window (a socket
 	 * or cross-memory read straight into the destination)? */
 	bool recv_prefers_some;
+	/* Set by check() of a transport with a board: the peer has left in good order, whatever
+	 * of its messages is unread. */
+	bool has_left;
 	/* What the peer announced, when recv_begin returned FERRULE_ERR_MISMATCH. */
 	struct fr_call peer_call;
 	char why[448];

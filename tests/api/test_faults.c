@@ -5,11 +5,15 @@
 #include "config.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -130,6 +134,7 @@ struct death {
 	const char *transport;
 	size_t count;
 	int with_operations; /* survivors wait for started operations */
+	atomic_int *n_told;  /* shared: survivors that heard of it; NULL: the rank has no child */
 };
 
 static ferrule_status_t work(struct t_job_rank *r, const struct death *d, float *x, float *y)
@@ -148,6 +153,20 @@ static ferrule_status_t work(struct t_job_rank *r, const struct death *d, float 
 	return status;
 }
 
+/* A child that holds all the rank has until the survivors were told, or a while.  By the bare
+ * system call, so that no handler lets go of anything in it. */
+static void leave_child(const struct death *d, int n_survivors)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	const double end = t_now() + 5;
+
+	if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) != 0)
+		return;
+	while (atomic_load(d->n_told) < n_survivors && t_now() < end)
+		nanosleep(&moment, NULL);
+	_exit(0);
+}
+
 /* The last rank kills itself in the middle; all others must hear of it within 2 seconds. */
 static int dying_rank(int rank, int n, void *arg)
 {
@@ -162,12 +181,17 @@ static int dying_rank(int rank, int n, void *arg)
 	if (!t_ok(&r, ferrule_comm_create_from_env(NULL, &r.comm)))
 		return 1;
 	for (int i = 0; status == FERRULE_OK; i++) {
-		if (i == 30 && rank == n - 1)
+		if (i == 30 && rank == n - 1) {
+			if (d->n_told)
+				leave_child(d, n - 1);
 			raise(SIGKILL);
+		}
 		last = t_now();
 		status = work(&r, d, x, y);
 	}
 	t_check(&r, t_now() - last < 2);
+	if (d->n_told)
+		atomic_fetch_add(d->n_told, 1);
 	t_check(&r, status == FERRULE_ERR_PEER_DIED || status == FERRULE_ERR_ABORTED);
 	snprintf(name, sizeof(name), "rank %d", n - 1);
 	t_says(&r, name);
@@ -199,13 +223,28 @@ static void test_a_killed_rank(void)
 
 	for (int t = 0; t < 2; t++)
 		for (int i = 0; i < 3; i++) {
-			struct death d = {transports[t], counts[i], 0};
+			struct death d = {transports[t], counts[i], 0, NULL};
 
 			try_death(d, 2);
 			try_death(d, 4);
 			d.with_operations = 1;
 			try_death(d, 3);
 		}
+}
+
+static void test_a_killed_rank_whose_child_lives(void)
+{
+	static const size_t counts[] = {2, 5000, 300000};
+	atomic_int *n_told = mmap(NULL, sizeof(*n_told), PROT_READ | PROT_WRITE,
+	                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	CU_ASSERT_FATAL(n_told != MAP_FAILED);
+	for (int t = 0; t < 2; t++)
+		for (int i = 0; i < 3; i++) {
+			atomic_store(n_told, 0);
+			try_death((struct death){transports[t], counts[i], i == 1, n_told}, 2 + i);
+		}
+	munmap(n_told, sizeof(*n_told));
 }
 
 /* ---- ranks that stop ---- */
@@ -313,6 +352,65 @@ static void test_ranks_that_wait_for_each_other_are_told_so(void)
 
 /* ---- ranks that leave, or abort ---- */
 
+/* Nobody waits to the end for what a rank that has left will not do, whatever else it sent. */
+static void expect_left(struct t_job_rank *r, ferrule_status_t status, double begin)
+{
+	t_check(r, status == FERRULE_ERR_PEER_LEFT || status == FERRULE_ERR_ABORTED);
+	t_check(r, t_now() - begin < 2);
+	t_says(r, "rank 1");
+}
+
+static void leaving_inside(struct t_job_rank *r)
+{
+	const size_t count = 4000000;
+	float *x = calloc(count, sizeof(*x)), *y = calloc(count, sizeof(*y));
+	const double begin = t_now();
+	ferrule_op_t op;
+
+	t_ok(r, ferrule_barrier(r->comm));
+	if (r->rank == 1) {
+		t_ok(r, ferrule_allreduce_start(r->comm, x, y, count, FERRULE_FLOAT32, FERRULE_SUM,
+		                                &op));
+		ferrule_op_test(op);
+		/* The memory stays until the process ends: the operation is not over. */
+		return;
+	}
+	expect_left(r, ferrule_allreduce(r->comm, x, y, count, FERRULE_FLOAT32, FERRULE_SUM),
+	            begin);
+	free(x);
+	free(y);
+}
+
+static void leaving_with_a_message_unread(struct t_job_rank *r)
+{
+	float x = 1, y;
+	const double begin = t_now();
+	ferrule_status_t status;
+
+	t_ok(r, ferrule_barrier(r->comm));
+	if (r->rank == 1) {
+		t_ok(r, ferrule_send(r->comm, &x, 1, FERRULE_FLOAT32, 0));
+		return;
+	}
+	status = ferrule_allreduce(r->comm, &x, &y, 1, FERRULE_FLOAT32, FERRULE_SUM);
+	/* Where both are messages, the one that nobody reads is found to be another one. */
+	expect_left(r, status == FERRULE_ERR_MISMATCH ? FERRULE_ERR_ABORTED : status, begin);
+}
+
+/* What it did before it left counts, also when this rank comes late. */
+static void leaving_after_the_last_call(struct t_job_rank *r)
+{
+	float x = 1, y = 0;
+
+	for (int i = 0; i < 200; i++) {
+		if (r->rank == 0)
+			sched_yield();
+		t_ok(r,
+		     ferrule_broadcast(r->comm, r->rank == 1 ? &x : &y, &y, 1, FERRULE_FLOAT32, 1));
+	}
+	t_check(r, y == 1);
+}
+
 static void leaving(struct t_job_rank *r)
 {
 	float x = 1, y;
@@ -332,6 +430,10 @@ static void test_a_rank_that_leaves(void)
 	for (int t = 0; t < 2; t++) {
 		t_job_broken(2, transports[t], NULL, 20, leaving, NULL);
 		t_job_broken(3, transports[t], NULL, 20, leaving, NULL);
+		t_job_broken(2, transports[t], NULL, 20, leaving_inside, NULL);
+		t_job_broken(2, transports[t], NULL, 20, leaving_with_a_message_unread, NULL);
+		t_job_broken(3, transports[t], NULL, 20, leaving_with_a_message_unread, NULL);
+		t_job_broken(3, transports[t], NULL, 20, leaving_after_the_last_call, NULL);
 	}
 }
 
@@ -408,6 +510,7 @@ int main(void)
 		{"ranks that disagree", test_ranks_that_disagree},
 		{"messages that disagree", test_messages_that_disagree},
 		{"a killed rank", test_a_killed_rank},
+		{"a killed rank whose child lives", test_a_killed_rank_whose_child_lives},
 		{"a stopped rank", test_a_stopped_rank},
 		{"a rank that stops inside is named by all",
 	         test_a_rank_that_stops_inside_is_named_by_all},

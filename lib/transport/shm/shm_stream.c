@@ -549,10 +549,9 @@ static ferrule_status_t check(struct fr_ep *ep)
 		return FERRULE_ERR_ABORTED;
 	}
 	if (state == SHM_LEFT) {
-		if (has_unread(&p->rx) && !has_unsent(p))
-			return FERRULE_OK;
 		snprintf(ep->why, sizeof(ep->why), "rank %d has left the communicator", ep->peer);
-		return FERRULE_ERR_PEER_LEFT;
+		ep->has_left = true;
+		return has_unread(&p->rx) && !has_unsent(p) ? FERRULE_OK : FERRULE_ERR_PEER_LEFT;
 	}
 	if (ended) {
 		snprintf(ep->why, sizeof(ep->why), "rank %d died (its process is gone)", ep->peer);
