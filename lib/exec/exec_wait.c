@@ -261,13 +261,13 @@ ferrule_status_t fr_exec_look(struct fr_exec *x)
 {
 	if (x->fault == FERRULE_OK &&
 	    atomic_load_explicit(&x->cancel, memory_order_acquire) == FR_CANCEL_ASKED)
-		return fault(x, FERRULE_ERR_ABORTED, "%s", x->cancel_text);
+		return fr_exec_fault_text(x, FERRULE_ERR_ABORTED, "%s", x->cancel_text);
 	for (int r = 0; r < x->params.n_ranks && x->fault == FERRULE_OK; r++) {
 		struct fr_ep *ep = x->params.eps[r];
 		const ferrule_status_t status = ep ? ep->ops->check(ep) : FERRULE_OK;
 
 		if (status != FERRULE_OK && status != FERRULE_ERR_PEER_LEFT)
-			return fault(x, status, "%s", ep->why);
+			return fr_exec_fault_text(x, status, "%s", ep->why);
 	}
 	return x->fault;
 }
