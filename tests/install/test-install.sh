@@ -4,6 +4,13 @@
 # usage: test-install.sh      in the build directory; CC comes from `make check`
 . "$(dirname "$0")/../lint/lint.sh"
 
+# libtool's installation splits a path at a blank.
+case $work in
+*[[:space:]]*)
+	rm -rf "$work"
+	work=$(mktemp -d /tmp/ferrule-install.XXXXXX) || exit 2
+	;;
+esac
 stage=$work/stage
 # Another prefix than the build was configured for would be written into nothing that is tested.
 if ! make -s install DESTDIR="$stage" >"$work/install.log" 2>&1; then
