@@ -214,27 +214,40 @@ static void warn_unknown(const char *const *env)
 	}
 }
 
+/* Room for all texts that the environment sets. */
+#define TEXTS_BYTES 16384
+
 /* The read-once answer, written by load_once() only.  Values are the defaults after a failure. */
 static struct {
 	pthread_once_t once;
 	ferrule_status_t status;
 	struct fr_settings values;
 	char why[512];
+	char texts[TEXTS_BYTES]; /* of values that the environment sets */
 } loaded = {.once = PTHREAD_ONCE_INIT};
 
 /*
  * Texts point into the environment, which the program may change later, so they are copied.
- * The copies live as long as the process.
+ * The copies live as long as the process, and are not allocated: nobody could free them.
  */
 static ferrule_status_t copy_texts(struct fr_settings *values)
 {
+	size_t used = 0;
+
 	for (int i = 0; i < FR_N_SETTINGS; i++) {
 		if (rows[i].kind != KIND_TEXT && rows[i].kind != KIND_WORD)
 			continue;
 		const char **text = (const char **)((char *)values + rows[i].offset);
-		*text = strdup(*text);
-		if (!*text)
-			return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for settings");
+		const size_t bytes = strlen(*text) + 1;
+		if (*text == rows[i].default_value)
+			continue;
+		if (bytes > sizeof(loaded.texts) - used)
+			return fr_error(FERRULE_ERR_SETTING,
+			                "%s has %zu characters; allowed: %zu for all settings that "
+			                "are texts together",
+			                rows[i].name, bytes - 1, sizeof(loaded.texts));
+		*text = memcpy(loaded.texts + used, *text, bytes);
+		used += bytes;
 	}
 	return FERRULE_OK;
 }

@@ -90,6 +90,10 @@ void fr_exec_get_stats(const struct fr_exec *x, struct fr_exec_stats *out)
 	*out = x->stats;
 }
 
+/* A barrier sends scratch that nobody has written, a byte a rank: peers get zeros for it, not what
+ * the heap held before. */
+#define UNWRITTEN_BYTES 65536
+
 /* Grows *block to at least `bytes`; what it held is not kept. */
 static ferrule_status_t grow(struct fr_exec *x, void **block, size_t *room, size_t bytes)
 {
@@ -102,6 +106,7 @@ static ferrule_status_t grow(struct fr_exec *x, void **block, size_t *room, size
 	if (!fresh)
 		return fr_error(FERRULE_ERR_NO_MEMORY, "out of memory for %zu bytes of scratch",
 		                bytes);
+	memset(fresh, 0, bytes < UNWRITTEN_BYTES ? bytes : UNWRITTEN_BYTES);
 	free(*block);
 	*block = fresh;
 	x->stats.memory_bytes += bytes - *room;

@@ -241,6 +241,24 @@ static void test_settings_are_read_once(void)
 	CU_ASSERT_EQUAL(t_spawn(1, 10, changed_later, NULL, NULL), 0);
 }
 
+static int long_text(int rank, int n_ranks, void *arg)
+{
+	char text[20001];
+
+	(void)rank, (void)n_ranks, (void)arg;
+	clearenv();
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	setenv("FERRULE_IB_HCA", text, 1);
+	return fr_settings_load() != FERRULE_ERR_SETTING ||
+	       strstr(fr_error_text(), "FERRULE_IB_HCA has 20000 characters; allowed: ") == NULL;
+}
+
+static void test_a_text_that_is_too_long_is_refused(void)
+{
+	CU_ASSERT_EQUAL(t_spawn(1, 10, long_text, NULL, NULL), 0);
+}
+
 static int broken_environment(int rank, int n_ranks, void *arg)
 {
 	int bad = 0;
@@ -280,6 +298,7 @@ int main(void)
 	         test_unknown_names_are_warned_about_and_ignored},
 		{"the log level holds from the start", test_the_log_level_holds_from_the_start},
 		{"settings are read once", test_settings_are_read_once},
+		{"a text that is too long is refused", test_a_text_that_is_too_long_is_refused},
 		{"a bad environment is an error every time",
 	         test_a_bad_environment_is_an_error_every_time},
 		{NULL, NULL},
