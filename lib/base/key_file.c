@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/base/machine.h"
+#include "lib/base/machine_id.h"
 #include "lib/base/wire.h"
 
 #define PREFIX        "ferrule-key-"

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lib/base/machine.h"
+#include "lib/base/machine_id.h"
 
 /* Newer than the headers that we build with may be. */
 #ifndef SO_PEERPIDFD

@@ -14,7 +14,7 @@
 
 #include "lib/base/auth.h"
 #include "lib/base/error.h"
-#include "lib/base/machine.h"
+#include "lib/base/machine_id.h"
 #include "lib/base/netif.h"
 #include "lib/base/settings.h"
 #include "lib/comm/boot_open.h"

@@ -21,7 +21,7 @@ struct fr_card {
 	char version[16];
 	char built[FR_TRANSPORT_LIST_BYTES];      /* transports compiled in */
 	char transports[FR_TRANSPORT_LIST_BYTES]; /* allowed and usable, best first */
-	uint64_t machine_id, network_id;          /* see lib/base/machine.h */
+	uint64_t machine_id, network_id;          /* see lib/base/machine_id.h */
 	char meeting[FR_PRIVATE_PATH_BYTES];      /* where it listens for fr_meet(); "": nowhere */
 	char host_name[64];
 	struct fr_cpu_share cpus;

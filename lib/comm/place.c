@@ -9,7 +9,7 @@
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
-#include "lib/base/machine.h"
+#include "lib/base/machine_id.h"
 #include "lib/base/settings.h"
 #include "lib/comm/card_wire.h"
 #include "lib/transport/transport.h"

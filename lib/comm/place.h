@@ -21,7 +21,7 @@ struct fr_card;
 
 /* What is kept of a card. */
 struct fr_place {
-	uint64_t machine_id, network_id; /* see lib/base/machine.h */
+	uint64_t machine_id, network_id; /* see lib/base/machine_id.h */
 	uint64_t host_id;                /* equal for two ranks exactly when they share a host */
 	int reach_error; /* why this process does not meet it on its own machine, or 0 */
 	int host;        /* hosts are numbered in order of their first rank */

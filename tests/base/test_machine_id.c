@@ -3,7 +3,7 @@
 
 #include <sched.h>
 
-#include "lib/base/machine.h"
+#include "lib/base/machine_id.h"
 #include "tests/support/t_main.h"
 #include "tests/support/t_spawn.h"
 

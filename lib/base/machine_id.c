@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include "lib/base/machine.h"
+#include "lib/base/machine_id.h"
 
 #include <fcntl.h>
 #include <stdbool.h>

@@ -1,11 +1,11 @@
 /*
- * machine.h - which running kernel this is, and which of its networks.
+ * machine_id.h - which running kernel this is, and which of its networks.
  *
  * These are claims, not proofs: a copied virtual machine can claim what its original does.  What
  * two processes share is found out by trying (private_socket.h); the ids say what is worth a try.
  */
-#ifndef FR_MACHINE_H
-#define FR_MACHINE_H
+#ifndef FR_MACHINE_ID_H
+#define FR_MACHINE_ID_H
 
 #include <stdint.h>
 
