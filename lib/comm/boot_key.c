@@ -88,8 +88,8 @@ static ferrule_status_t derive(const struct fr_boot_env *env, const char *job, u
 	if (env->rank == 0)
 		fr_log(FR_LOG_WARNING,
 		       "no FERRULE_JOB_KEY: whoever can reach port %u can guess this job's key, "
-		       "join it, and read and change its data; set FERRULE_JOB_KEY to the output of "
-		       "`openssl rand -hex 32` on all ranks",
+		       "join it, and read and change its data; set FERRULE_JOB_KEY to the output "
+		       "of `openssl rand -hex 32` on all ranks",
 		       env->port);
 	snprintf(text, sizeof(text), "ferrule %s", job);
 	fr_auth_derive(text, key);
