@@ -1,7 +1,11 @@
 #include "tools/perf_tool.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tools/bench_plot.h"
 
@@ -40,6 +44,10 @@ const struct fr_option fr_perf_bw_options[] = {
          "core where two may be used, else none)"},
 	{'p', "port", "PORT", FR_OPTION_TEXT, FIELD(port), 0, 0, NULL,
          "TCP port or service by which the two sides meet\n(default 18515)"},
+	{0, "key-file", "FILE", FR_OPTION_TEXT, FIELD(key_file), 0, 0, NULL,
+         "a key that both sides prove: 64 hexadecimal digits in a\n"
+         "file that only its owner may read (default\n"
+         "FERRULE_JOB_KEY; without either, on one host, one is made)"},
 	{'d', "ib-dev", "NAME", FR_OPTION_TEXT, FIELD(device), 0, 0, NULL,
          "RDMA device (default the first that can be used)"},
 	{'i', "ib-port", "N", FR_OPTION_INT, FIELD(ib_port), 1, 255, NULL,
@@ -167,6 +175,33 @@ static int check(const struct fr_usage *usage, const struct fr_perf_options *o, 
 	return FR_PERF_EXIT_OK;
 }
 
+/* The library takes the key out of the environment again, and takes it from nowhere else. */
+static int take_key_file(const struct fr_usage *usage, const char *name)
+{
+	char text[66] = "";
+	const char *why = NULL;
+	struct stat st;
+	const int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		why = strerror(errno);
+	else if (st.st_mode & (S_IRWXG | S_IRWXO))
+		why = "others may read it; chmod 600";
+	else if (read(fd, text, 65) < 64 || strspn(text, "0123456789abcdefABCDEF") != 64 ||
+	         (text[64] != '\0' && text[64] != '\n'))
+		why = "not 64 hexadecimal digits, as `openssl rand -hex 32` writes them";
+	if (fd >= 0)
+		close(fd);
+	if (why) {
+		fr_usage_error(usage, "option --key-file: %s: %s", name, why);
+		return FR_PERF_EXIT_USAGE;
+	}
+	text[64] = '\0';
+	setenv("FERRULE_JOB_KEY", text, 1);
+	explicit_bzero(text, sizeof(text));
+	return FR_PERF_EXIT_OK;
+}
+
 static void set_number(const char *name, int64_t value)
 {
 	char text[24];
@@ -205,6 +240,11 @@ int fr_perf_options_apply(const struct fr_usage *usage, const struct fr_perf_opt
 
 	if (status != FR_PERF_EXIT_OK)
 		return status;
+	if (o->key_file) {
+		const int key_status = take_key_file(usage, o->key_file);
+		if (key_status != FR_PERF_EXIT_OK)
+			return key_status;
+	}
 	ferrule_perf_defaults(&p, sizeof(p), test, op_of(o->op));
 	const bool by_contract = o->via ? strcmp(o->via, "contract") == 0 : !is_verbs;
 	p.via = by_contract ? FERRULE_PERF_VIA_CONTRACT : FERRULE_PERF_VIA_VERBS;

@@ -30,7 +30,7 @@ enum fr_perf_exit {
 /* The command line; -1 and NULL: not given. */
 struct fr_perf_options {
 	const char *op, *via, *transport;
-	const char *device, *port;
+	const char *device, *port, *key_file;
 	int64_t ib_port, gid_index, mtu;
 	uint64_t bytes; /* 0: not given */
 	bool all_sizes;

@@ -16,8 +16,9 @@
  *     ferrule_perf_close(perf);
  *
  * Every error has a text in ferrule_comm_error_text(NULL).  Threads: an object belongs to one
- * thread at a time.  The connection between the two is neither authenticated nor encrypted: use
- * it where you would use perftest.
+ * thread at a time.  The two sides prove a key to each other, FERRULE_JOB_KEY or one that processes
+ * of one user on one host share; between hosts without a key anybody is let in, with a warning.
+ * Nothing is encrypted.
  */
 #ifndef FERRULE_PERF_H
 #define FERRULE_PERF_H

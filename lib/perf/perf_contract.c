@@ -15,8 +15,8 @@
 #include "lib/base/auth.h"
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
-#include "lib/base/parse.h"
-#include "lib/base/settings.h"
+#include "lib/base/machine.h"
+#include "lib/base/private_socket.h"
 #include "lib/mem/region.h"
 #include "lib/perf/perf_internal.h"
 #include "lib/transport/transport.h"
@@ -26,7 +26,6 @@
 #define ROUND_BYTES (UINT64_C(16) << 20)
 /* A look at a transport may cost a system call by itself. */
 #define IDLE_LOOKS 512
-#define HOST_BYTES 40
 #define PAGE_BYTES 4096
 
 struct contract {
@@ -52,19 +51,28 @@ struct contract {
 struct who_frame {
 	uint64_t comm_id;
 	unsigned char key[FR_AUTH_KEY_BYTES];
-	char host[HOST_BYTES];
+	uint64_t machine_id, network_id;
+	char meeting[FR_PRIVATE_PATH_BYTES];
 };
 
-/* Equal for two processes exactly when they run under one kernel. */
-static void read_host(char out[HOST_BYTES])
+/* One host is where both meet at the other's private socket, as ranks do (lib/comm/reach.h). */
+static ferrule_status_t try_to_meet(struct ferrule_perf *perf, const struct who_frame *mine,
+                                    const struct who_frame *theirs, bool *same_host_out)
 {
-	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	char path[FR_PRIVATE_PATH_BYTES];
+	unsigned char reached = 0, was_reached = 0;
 
-	memset(out, 0, HOST_BYTES);
-	if (f == NULL || fgets(out, HOST_BYTES, f) == NULL)
-		gethostname(out, HOST_BYTES - 1);
-	if (f != NULL)
-		fclose(f);
+	memcpy(path, theirs->meeting, sizeof(path));
+	path[sizeof(path) - 1] = '\0';
+	const bool worth_it = mine->machine_id == theirs->machine_id && path[0] != '\0';
+	const int fd = worth_it ? fr_private_connect(path) : -1;
+	if (fd >= 0)
+		close(fd);
+	reached = fd >= 0;
+	const ferrule_status_t status =
+		fr_perf_control_exchange(&perf->control, FR_PERF_PORT, &reached, &was_reached, 1);
+	*same_host_out = reached && was_reached == 1;
+	return status;
 }
 
 static ferrule_status_t meet(struct contract *c, struct fr_transport_params *params)
@@ -73,21 +81,31 @@ static ferrule_status_t meet(struct contract *c, struct fr_transport_params *par
 	struct who_frame mine = {.comm_id = 0}, theirs;
 	const bool is_server = perf->params.is_server;
 
-	read_host(mine.host);
+	struct fr_private_socket meeting;
+	char why[400];
+	fr_private_listen(&meeting, why, sizeof(why));
+	mine.machine_id = fr_machine_id();
+	mine.network_id = fr_network_id();
+	memcpy(mine.meeting, meeting.path, sizeof(mine.meeting));
 	fr_random(&mine.comm_id, sizeof(mine.comm_id));
-	/* A key that both sides have been given does not travel. */
-	const bool has_key = fr_parse_hex(fr_settings()->job_key, c->key, sizeof(c->key));
+	/* A key that both sides have proved does not travel. */
+	const bool has_key = perf->control.key.kind != FR_PERF_KEY_NONE;
+	if (has_key)
+		memcpy(c->key, perf->control.key.bytes, sizeof(c->key));
 	if (!has_key && is_server) {
 		fr_random(c->key, sizeof(c->key));
 		memcpy(mine.key, c->key, sizeof(mine.key));
 	}
-	const ferrule_status_t status = fr_perf_control_exchange(&perf->control, FR_PERF_PORT,
-	                                                         &mine, &theirs, sizeof(mine));
+	bool same_host = false;
+	ferrule_status_t status = fr_perf_control_exchange(&perf->control, FR_PERF_PORT, &mine,
+	                                                   &theirs, sizeof(mine));
+	if (status == FERRULE_OK)
+		status = try_to_meet(perf, &mine, &theirs, &same_host);
+	fr_private_close(&meeting);
 	if (status != FERRULE_OK)
 		return status;
 	if (!has_key && !is_server)
 		memcpy(c->key, theirs.key, sizeof(c->key));
-	const bool same_host = memcmp(mine.host, theirs.host, sizeof(mine.host)) == 0;
 	c->host_of[1] = same_host ? 0 : 1;
 	*params = (struct fr_transport_params){
 		.rank = is_server ? 0 : 1,
@@ -96,6 +114,7 @@ static ferrule_status_t meet(struct contract *c, struct fr_transport_params *par
 		.comm_id = is_server ? mine.comm_id : theirs.comm_id,
 		.job_key = c->key,
 		.one_host = same_host,
+		.one_network = same_host && mine.network_id == theirs.network_id,
 	};
 	fr_wipe(&mine, sizeof(mine));
 	fr_wipe(&theirs, sizeof(theirs));

@@ -41,9 +41,9 @@ ferrule_status_t fr_perf_control_open(struct fr_perf_control *c,
 		const uint64_t deadline = deadline_of(params->wait_s > 0 ? params->wait_s : wait_s);
 		const ferrule_status_t status =
 			params->host ? fr_perf_connect(params->host, params->port, deadline, &c->fd,
-		                                       c->peer, sizeof(c->peer))
+		                                       c->peer, sizeof(c->peer), &c->key)
 				     : fr_perf_accept(params->port, deadline, &c->fd, c->peer,
-		                                      sizeof(c->peer));
+		                                      sizeof(c->peer), &c->key);
 		if (status != FERRULE_OK)
 			return status;
 	}
@@ -66,6 +66,7 @@ void fr_perf_control_close(struct fr_perf_control *c)
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;
+	fr_wipe(&c->key, sizeof(c->key));
 }
 
 static ferrule_status_t died(const struct fr_perf_control *c, int err)

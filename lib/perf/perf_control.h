@@ -19,8 +19,9 @@
 #include <stdint.h>
 
 #include <ferrule/perf.h>
+#include "lib/perf/perf_key.h"
 
-#define FR_PERF_VERSION     1
+#define FR_PERF_VERSION     2
 #define FR_PERF_FRAME_BYTES 65536 /* a payload is at most this long */
 
 enum fr_perf_kind {
@@ -37,8 +38,9 @@ enum fr_perf_kind {
 struct fr_perf_control {
 	int fd;
 	double timeout_s;
-	bool peer_done; /* DONE has come */
-	char peer[80];  /* "192.168.7.2:40312" */
+	bool peer_done;         /* DONE has come */
+	char peer[80];          /* "192.168.7.2:40312" */
+	struct fr_perf_key key; /* what was proved; NONE on a socket that was given */
 };
 
 /* fr_perf_control_open - waits for the client, or connects to the server.  */

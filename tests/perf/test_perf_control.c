@@ -60,9 +60,9 @@ static void test_frames_that_make_no_sense(void)
 	} rows[] = {
 		{"GET / HTTP/1.1", 14, "does not speak the protocol"},
 		{"FRPF\x04\0\x09\0\x08\0\0\0abcdefgh", 20, "speaks version 9"},
-		{"FRPF\x04\0\x01\0\0\0\0\x10", 12, "frame of 268435456 bytes"},
-		{"FRPF\x05\0\x01\0\x08\0\0\0abcdefgh", 20, "expected frame 4"},
-		{"FRPF\x04\0\x01\0\x20\0\0\0abcdefghabcdefghabcdefghabcdefgh", 44, "of at most 8"},
+		{"FRPF\x04\0\x02\0\0\0\0\x10", 12, "frame of 268435456 bytes"},
+		{"FRPF\x05\0\x02\0\x08\0\0\0abcdefgh", 20, "expected frame 4"},
+		{"FRPF\x04\0\x02\0\x20\0\0\0abcdefghabcdefghabcdefghabcdefgh", 44, "of at most 8"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -78,7 +78,7 @@ static void test_frames_that_make_no_sense(void)
 static void test_reason_of_the_other_side(void)
 {
 	/* Control characters of a stranger do not reach the terminal. */
-	static const char frame[] = "FRPF\x08\0\x01\0\x08\0\0\0\x1b[31mno!";
+	static const char frame[] = "FRPF\x08\0\x02\0\x08\0\0\0\x1b[31mno!";
 	struct ends e = open_ends(2);
 
 	CU_ASSERT_EQUAL(write(e.other, frame, 20), 20);

@@ -75,6 +75,27 @@ check "another test" pair 1 1 "bw --transport shm" "lat --transport shm 127.0.0.
 check "another transport" pair 1 1 "lat --transport tcp" "lat --transport shm 127.0.0.1"
 check "another number" pair 1 1 "lat --transport tcp -n 7" "lat --transport tcp -n 8 127.0.0.1"
 
+# --- keys
+printf '%064d\n' 7 >"$work/key"
+printf '%064d\n' 8 >"$work/other_key"
+chmod 600 "$work/key" "$work/other_key"
+small="--transport tcp -s 100 -n 20"
+check "a key from a file" pair 0 0 "bw $small --key-file $work/key" \
+	"bw $small --key-file $work/key localhost"
+check "another key" pair 2 2 "lat $small --timeout 3 --key-file $work/key" \
+	"lat $small --key-file $work/other_key localhost"
+check "... is told" complains "does not prove a key"
+check "... there too" grep -q "was turned away: it has another key" "$work/server.err"
+check "a key on one side" pair 2 2 "lat $small --timeout 3 --key-file $work/key" \
+	"lat $small localhost"
+check "... is told" complains "has a key that it was given, this side has"
+chmod 644 "$work/key"
+check "a key that others may read" refuses_line "others may read it" \
+	./ferrule bw --local --key-file "$work/key"
+echo short >"$work/other_key"
+check "a key that is none" refuses_line "not 64 hexadecimal digits" \
+	./ferrule bw --local --key-file "$work/other_key"
+
 # dies WHO KIND: one of two processes is killed while they measure; the other ends within 2 s.
 dies() {
 	next_port
