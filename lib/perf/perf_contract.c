@@ -15,7 +15,7 @@
 #include "lib/base/auth.h"
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
-#include "lib/base/machine.h"
+#include "lib/base/machine_id.h"
 #include "lib/base/private_socket.h"
 #include "lib/mem/region.h"
 #include "lib/perf/perf_internal.h"
