@@ -177,22 +177,28 @@ struct parent_watch {
 	struct fr_supervisor supervisor;
 	struct ferrule_comm *parent;
 	uint64_t due_ns;
+	ferrule_status_t failure; /* the first one */
+	char text[400];
 };
 
 static ferrule_status_t ask_parent(struct fr_supervisor *supervisor)
 {
 	struct parent_watch *w = (struct parent_watch *)supervisor; /* its first member */
 	const uint64_t now = fr_clock_ns();
+	struct fr_exec *x = w->parent->exec;
 	const char *text;
 
-	if (now < w->due_ns)
+	if (w->failure == FERRULE_OK && now < w->due_ns)
 		return FERRULE_OK;
 	w->due_ns = now + PARENT_LOOK_NS;
-	const ferrule_status_t status = fr_exec_look(w->parent->exec);
-	if (status == FERRULE_OK)
-		return status;
-	fr_exec_fault(w->parent->exec, &text);
-	return fr_error(status, "%s", text);
+	if (w->failure == FERRULE_OK)
+		w->failure = fr_exec_look(x);
+	if (w->failure != FERRULE_OK && fr_exec_fault(x, &text) != FERRULE_OK)
+		snprintf(w->text, sizeof(w->text), "%s", text);
+	/* A rank that cannot go on has refused the exchange in which outcomes are told. */
+	if (w->failure == FERRULE_OK)
+		w->failure = fr_exec_refused(x, w->parent->sequence + 1, w->text, sizeof(w->text));
+	return w->failure == FERRULE_OK ? FERRULE_OK : fr_error(w->failure, "%s", w->text);
 }
 
 static ferrule_status_t establish_child(struct ferrule_comm *parent, const int *members, int rank,

@@ -72,6 +72,14 @@ ferrule_status_t fr_exchange_outcome(const struct fr_exchange *exchange, ferrule
 	if (!own)
 		return fr_exchange_refused(exchange, fr_error(FERRULE_ERR_NO_MEMORY,
 		                                              "no memory to exchange addresses"));
+	/* What was noticed through others is told in their words. */
+	if (mine != FERRULE_OK && exchange->parent) {
+		char text[sizeof(report.text)];
+
+		snprintf(text, sizeof(text), "%s", fr_error_text());
+		if (fr_supervisor_check(exchange->supervisor) == FERRULE_OK)
+			fr_exchange_refused(exchange, fr_error(mine, "%s", text));
+	}
 	if (mine != FERRULE_OK && exchange->boot) {
 		/* At once: the others may be waiting for this rank in something else. */
 		free(own);

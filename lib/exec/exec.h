@@ -94,6 +94,9 @@ void fr_exec_cancel(struct fr_exec *x, const char *text);
 /* fr_exec_look - while no run is under way: is every peer alive, and has nobody aborted?  OK, or
  * the fault, which it then is. */
 ferrule_status_t fr_exec_look(struct fr_exec *x);
+/* fr_exec_refused - has a peer refused the collective of this number, to which we have not come?
+ * OK, or its status, with the peer and its reason in `text`.  After fr_exec_look(). */
+ferrule_status_t fr_exec_refused(struct fr_exec *x, uint64_t sequence, char *text, size_t bytes);
 /* fr_exec_supervise - another supervisor, or NULL: none. */
 void fr_exec_supervise(struct fr_exec *x, struct fr_supervisor *supervisor);
 

@@ -129,6 +129,23 @@ static int find(struct fr_exec *x, const struct fr_call *call, int board_peer,
 	return -1;
 }
 
+ferrule_status_t fr_exec_refused(struct fr_exec *x, uint64_t sequence, char *text, size_t bytes)
+{
+	for (int r = 0; r < x->params.n_ranks; r++) {
+		struct fr_ep *ep = x->params.eps[r];
+		struct fr_refusal theirs;
+
+		if (!ep || !ep->ops->peer_refusal || !ep->ops->peer_refusal(ep, &theirs) ||
+		    !fr_refusal_is_sound(&theirs) || theirs.call.algo == FR_CALL_PAIRWISE ||
+		    theirs.call.sequence != sequence ||
+		    theirs.count <= count_of(&x->refused, sequence))
+			continue;
+		snprintf(text, bytes, "rank %d: %s", r, theirs.text);
+		return theirs.status;
+	}
+	return FERRULE_OK;
+}
+
 static const char *theirs_text(const struct fr_exec *x, const struct fr_call *call, char *buf,
                                size_t bytes)
 {

@@ -9,6 +9,7 @@
 #include <ferrule/ferrule.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@
 struct run {
 	int n_ranks, culprit, what;
 	unsigned long at;
+	bool is_child; /* what is set up is a part of a communicator that stands */
 	const char *transport, *setup_s;
 	struct t_faults faults;
 	struct {
@@ -52,16 +54,26 @@ static int n_taken;
 
 static ferrule_status_t set_up_and_sum(struct run *run, int rank, const char **text)
 {
-	ferrule_comm_t comm = NULL;
+	ferrule_comm_t parent = NULL, comm = NULL;
 	float one = 1, sum = 0;
+	ferrule_status_t status = FERRULE_OK;
 
+	if (run->is_child)
+		status = ferrule_comm_create_from_env(NULL, &parent);
 	if (rank == run->culprit)
 		t_faults_arm(&run->faults, run->at, run->what);
-	ferrule_status_t status = ferrule_comm_create_from_env(NULL, &comm);
+	if (status == FERRULE_OK)
+		status = run->is_child ? ferrule_comm_split(parent, 0, 0, &comm)
+		                       : ferrule_comm_create_from_env(NULL, &comm);
 	t_faults_disarm();
 	*text = fr_error_text();
-	if (status != FERRULE_OK)
+	if (status != FERRULE_OK) {
+		run->of[rank].ended_ns = fr_clock_ns();
+		snprintf(run->of[rank].text, sizeof(run->of[rank].text), "%s", *text);
+		*text = run->of[rank].text;
+		ferrule_comm_destroy(parent);
 		return status;
+	}
 	status = ferrule_allreduce(comm, &one, &sum, 1, FERRULE_FLOAT32, FERRULE_SUM);
 	if (status == FERRULE_OK && sum != (float)run->n_ranks)
 		status = FERRULE_ERR_INTERNAL;
@@ -74,6 +86,7 @@ static ferrule_status_t set_up_and_sum(struct run *run, int rank, const char **t
 	}
 	run->of[rank].ended_ns = fr_clock_ns();
 	ferrule_comm_destroy(comm);
+	ferrule_comm_destroy(parent);
 	return status;
 }
 
@@ -134,6 +147,13 @@ static bool names(const struct run *run, int rank)
 	return false;
 }
 
+/* Moving bytes for the parent, whose peer then seems to be at fault as much as this rank. */
+static bool is_parents_call(const struct run *run)
+{
+	return run->is_child && run->what != T_FAULT_KILL &&
+	       (strcmp(run->faults.call, "recv") == 0 || strcmp(run->faults.call, "send") == 0);
+}
+
 /* What is wrong with how a run ended; NULL: nothing. */
 static const char *judge(const struct run *run)
 {
@@ -147,9 +167,10 @@ static const char *judge(const struct run *run)
 		n_failed += run->of[r].status != FERRULE_OK;
 		if (run->of[r].status == FERRULE_OK)
 			continue;
-		if (!names(run, r))
+		if (!is_parents_call(run) && !names(run, r))
 			return "a text does not name the rank";
-		if (run->at <= EARLY_CALLS && run->of[r].status == FERRULE_ERR_TIMEOUT)
+		if (run->at <= EARLY_CALLS && !run->is_child &&
+		    run->of[r].status == FERRULE_ERR_TIMEOUT)
 			continue;
 		if ((double)run->of[r].ended_ns - (double)run->faults.hit_ns > NOTICED_S * 1e9)
 			return "noticed late";
@@ -186,10 +207,11 @@ static unsigned long count_calls(struct run *run)
 static void sweep(struct run *run, unsigned long from, unsigned long stride)
 {
 	const unsigned long n = count_calls(run);
+	const unsigned long early = run->is_child ? 0 : EARLY_CALLS;
 
-	for (unsigned long at = from; at <= n; at += at <= EARLY_CALLS ? EARLY_STRIDE : stride) {
+	for (unsigned long at = from; at <= n; at += at <= early ? EARLY_STRIDE : stride) {
 		run->at = at;
-		run->setup_s = at <= EARLY_CALLS ? EARLY_SETUP_S : SETUP_S;
+		run->setup_s = at <= early ? EARLY_SETUP_S : SETUP_S;
 		start(run);
 		/* Which calls are made depends on who comes first, so the last few may not be. */
 		if (atomic_load(&run->faults.hit_ns) == 0)
@@ -251,6 +273,30 @@ static void sweep_transports(int n_ranks, int culprit, int what, unsigned long f
 	}
 }
 
+/* Of a child, whose parent is all that can tell. */
+static void sweep_split(const char *transport, int culprit, int what)
+{
+	struct run *run = new_run(transport, 3, culprit, what);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(run);
+	run->is_child = true;
+	sweep(run, 1, 1);
+	report_times(transport);
+	munmap(run, sizeof(*run));
+}
+
+static void test_a_rank_that_is_killed_in_split(void)
+{
+	sweep_split("shm", 1, T_FAULT_KILL);
+	sweep_split("tcp", 1, T_FAULT_KILL);
+}
+
+static void test_a_rank_without_descriptors_in_split(void)
+{
+	sweep_split("shm", 2, EMFILE);
+	sweep_split("tcp", 1, EMFILE);
+}
+
 static void test_a_rank_that_is_killed(void)
 {
 	sweep_transports(3, 1, T_FAULT_KILL, 1, 1);
@@ -283,6 +329,9 @@ int main(void)
 		{"rank 0 is killed at every call of set-up", test_rank_0_is_killed},
 		{"descriptors run out at every call of set-up", test_no_descriptors},
 		{"and on rank 0", test_no_descriptors_on_rank_0},
+		{"a rank is killed at every call of a split", test_a_rank_that_is_killed_in_split},
+		{"descriptors run out at every call of a split",
+	         test_a_rank_without_descriptors_in_split},
 		{"memory runs out at every call of set-up", test_no_memory},
 		{NULL, NULL},
 	};
