@@ -11,6 +11,7 @@
 #include "lib/base/error.h"
 #include "lib/base/log.h"
 #include "lib/base/private_socket.h"
+#include "lib/base/system.h"
 #include "lib/comm/card_wire.h"
 #include "lib/comm/establish.h"
 
@@ -33,12 +34,6 @@ static int try_card(const struct fr_card *card)
 	return fd >= 0 || errno == EAGAIN ? 0 : errno;
 }
 
-/* Is the failure one of this process, which says nothing about the peer? */
-static bool is_own_failure(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
-
 static ferrule_status_t try_all(const struct fr_card *cards, int rank, int n_ranks,
                                 struct fr_place *places, unsigned char *row)
 {
@@ -56,10 +51,9 @@ static ferrule_status_t try_all(const struct fr_card *cards, int rank, int n_ran
 			reached = card->network_id == mine->network_id;
 		else if (!reached && card->meeting[0])
 			reached = (places[r].reach_error = try_card(card)) == 0;
-		if (is_own_failure(places[r].reach_error))
-			return fr_error(FERRULE_ERR_SYSTEM,
-			                "cannot try whether rank %d is on this host: %s", r,
-			                strerror(places[r].reach_error));
+		/* What this process is out of says nothing about the peer. */
+		if (fr_is_exhaustion(places[r].reach_error))
+			return fr_system_error("connect", places[r].reach_error);
 		if (reached)
 			row[r / 8] |= (unsigned char)(1 << r % 8);
 	}
