@@ -70,6 +70,10 @@ enum fr_alias fr_coll_alias(const struct fr_coll_args *a, size_t *offset_out);
 /* Elements of the largest buffer (what a bench calls the size), over all ranks. */
 size_t fr_coll_total_count(const struct fr_coll_args *a);
 
+/* fr_coll_keeps_empty - has the call parts without elements that ranks must still exchange, since
+ * on another rank they may have some?  See fr_sched.keeps_empty. */
+bool fr_coll_keeps_empty(const struct fr_coll_args *a);
+
 /*
  * The machine as the cost model sees it; seconds and seconds per byte, measured when a
  * communicator is created (tools may set them).  All ranks hold the same values.

@@ -107,3 +107,16 @@ size_t fr_coll_total_count(const struct fr_coll_args *a)
 	}
 	return 0;
 }
+
+bool fr_coll_keeps_empty(const struct fr_coll_args *a)
+{
+	if (a->coll == FR_COLL_BARRIER)
+		return false;
+	/* Nobody knows all counts of alltoallv. */
+	if (a->send_counts)
+		return true;
+	for (int r = 0; a->counts && r < a->n_ranks; r++)
+		if (a->counts[r] == 0)
+			return true;
+	return !a->counts && a->count == 0;
+}

@@ -187,15 +187,16 @@ enum {
 	USES_SRC2 = 4,
 	USES_PEER = 8,
 	KEEPS_EMPTY = 16, /* an empty one still is a message to the others */
+	MAY_KEEP = 32,    /* likewise, where the schedule says so */
 };
 
 static const unsigned uses_of[FR_N_STEP_KINDS] = {
 	[FR_STEP_COPY] = USES_DST | USES_SRC,
 	[FR_STEP_REDUCE] = USES_DST | USES_SRC | USES_SRC2,
 	[FR_STEP_SCALE] = USES_DST | USES_SRC,
-	[FR_STEP_SEND] = USES_SRC | USES_PEER,
-	[FR_STEP_RECV] = USES_DST | USES_PEER,
-	[FR_STEP_RECV_REDUCE] = USES_DST | USES_SRC | USES_PEER,
+	[FR_STEP_SEND] = USES_SRC | USES_PEER | MAY_KEEP,
+	[FR_STEP_RECV] = USES_DST | USES_PEER | MAY_KEEP,
+	[FR_STEP_RECV_REDUCE] = USES_DST | USES_SRC | USES_PEER | MAY_KEEP,
 	[FR_STEP_PUBLISH] = USES_SRC | KEEPS_EMPTY,
 	[FR_STEP_FOLD] = USES_DST | USES_SRC | KEEPS_EMPTY,
 	[FR_STEP_COLLECT] = USES_DST | USES_PEER | KEEPS_EMPTY,
@@ -229,13 +230,14 @@ static bool settle(struct fr_sched *s, struct fr_step *step)
 static void append(struct fr_sched *s, struct fr_step step)
 {
 	const unsigned uses = uses_of[step.kind];
+	const unsigned kept = KEEPS_EMPTY | (s->keeps_empty ? MAY_KEEP : 0);
 	bool is_empty;
 
 	if (s->error != FERRULE_OK || !settle(s, &step))
 		return;
 	is_empty =
 		(!(uses & USES_DST) || !step.dst.count) && (!(uses & USES_SRC) || !step.src.count);
-	if (is_empty && !(uses & KEEPS_EMPTY))
+	if (is_empty && !(uses & kept))
 		return;
 	if (step.kind == FR_STEP_COPY && same_range(step.dst, step.src))
 		return;

@@ -88,6 +88,7 @@ struct fr_sched {
 	int rank, n_ranks;
 	enum fr_alias alias;
 	size_t alias_offset;
+	bool keeps_empty; /* see the builders; set after fr_sched_init() */
 	struct fr_step *steps;
 	uint32_t n_steps, steps_room;
 	uint32_t *deps;
@@ -116,7 +117,9 @@ struct fr_range fr_sched_tmp(struct fr_sched *s, size_t count);
 /*
  * The builders append one step each.  Empty ranges are dropped, except where the peer must
  * see a message or publication (publish, fold, collect): an empty send and its empty receive
- * are both dropped, so emitters need no special case for zero counts.  Ranges of unequal
+ * are both dropped, so emitters need no special case for zero counts.  With keeps_empty, empty
+ * messages stay, and a collect out of an empty publication looks at it: then ranks whose counts
+ * differ find out, though one of them has nothing to move.  Ranges of unequal
  * count, a peer out of range and a copy onto itself in whole (dropped) are handled here;
  * errors are kept and reported by fr_sched_finish().
  */

@@ -438,6 +438,14 @@ static void try_whole(struct fr_sim *sim, uint32_t g)
 		move(sim, g, length(step));
 }
 
+/* A message without elements is one all the same: it is there or not. */
+static void try_empty(struct fr_sim *sim, uint32_t g)
+{
+	if (is_receive(fr_match_step(sim->match, g)) && !sim->states[source_of(sim, g)].done)
+		return;
+	move(sim, g, 0);
+}
+
 static void try_piece(struct fr_sim *sim, uint32_t g)
 {
 	const struct fr_step *step = fr_match_step(sim->match, g);
@@ -445,6 +453,10 @@ static void try_piece(struct fr_sim *sim, uint32_t g)
 
 	if (sim->states[g].done || !queue_allows(sim, g))
 		return;
+	if (limit == 0) {
+		try_empty(sim, g);
+		return;
+	}
 	limit = min_size(limit, allowed(sim, g));
 	if (is_receive(step))
 		limit = min_size(limit, sim->states[source_of(sim, g)].progress);

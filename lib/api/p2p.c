@@ -1,8 +1,8 @@
 /*
  * Messages between two ranks, alone, in pairs and in groups.
  *
- * A message without elements moves nothing, on both sides, so it is dropped here once its
- * arguments were checked.  A message to oneself is a copy, and needs both its ends in one group.
+ * A message without elements is one like any other, since the other side may mean some.  A message
+ * to oneself is a copy, and needs both its ends in one group.
  */
 #include "config.h"
 
@@ -67,14 +67,10 @@ static ferrule_status_t add(struct ferrule_op *op, const struct fr_request *r)
 	bool in_place;
 	ferrule_status_t status = FERRULE_OK;
 
-	if (r->root == c->rank || r->count == 0)
+	if (r->root == c->rank) {
 		status = fr_check_request(c, r);
-	if (status != FERRULE_OK)
-		return fr_comm_refuse(c, status);
-	if (r->root == c->rank)
-		return add_self(op, r);
-	if (r->count == 0)
-		return FERRULE_OK;
+		return status == FERRULE_OK ? add_self(op, r) : fr_comm_refuse(c, status);
+	}
 	status = fr_submit_prepare(c, r, &shape, &in_place);
 	if (status != FERRULE_OK)
 		return status;
@@ -103,11 +99,6 @@ static ferrule_status_t run_message(struct ferrule_comm *c, const struct fr_requ
 		return fr_comm_tell(c, r, fr_comm_not_ready(c));
 	if (r->root == c->rank)
 		return to_oneself(c);
-	if (r->count == 0) {
-		status = fr_check_request(c, r);
-		return status == FERRULE_OK ? status
-		                            : fr_comm_tell(c, r, fr_comm_refuse(c, status));
-	}
 	status = fr_submit_prepare(c, r, &shape, &in_place);
 	if (status != FERRULE_OK)
 		return fr_comm_tell(c, r, status);

@@ -29,13 +29,15 @@ static inline uint64_t mix(uint64_t h, uint64_t word)
 
 uint32_t fr_call_signature(const struct fr_call *call)
 {
-	const uint32_t root = call->algo == FR_CALL_PAIRWISE ? 0 : (uint32_t)call->root;
+	const bool is_pairwise = call->algo == FR_CALL_PAIRWISE;
+	const uint32_t root = is_pairwise ? 0 : (uint32_t)call->root;
 	const uint64_t place = (uint64_t)call->comm << 32 | root;
-	const uint64_t kind = (uint64_t)call->coll << 24 | (uint64_t)call->type << 16 |
-	                      (uint64_t)call->op << 8 | call->algo;
+	const uint64_t coll = is_pairwise ? 0 : call->coll;
+	const uint64_t kind =
+		coll << 24 | (uint64_t)call->type << 16 | (uint64_t)call->op << 8 | call->algo;
 	uint64_t h = 0x243f6a8885a308d3u; /* so that a call of zeroes does not hash to zero */
 
-	h = mix(h, call->count);
+	h = mix(h, call->coll & FR_CALL_OWN ? 0 : call->count);
 	h = mix(h, place);
 	h = mix(h, kind);
 	return (uint32_t)(mix(h, 0) >> 32) + (uint32_t)call->sequence * FR_CALL_STRIDE;
@@ -79,6 +81,13 @@ __attribute__((format(printf, 4, 5))) static void append(char *buf, size_t bytes
 		*used += (size_t)n;
 }
 
+static const char *whose_count(const struct fr_call *call)
+{
+	if (call->coll & FR_CALL_OWN)
+		return " to send";
+	return call->coll & FR_CALL_VECTOR ? " in all" : "";
+}
+
 char *fr_call_text(const struct fr_call *call, const char *coll_name, char *buf, size_t bytes)
 {
 	size_t used = 0;
@@ -92,11 +101,14 @@ char *fr_call_text(const struct fr_call *call, const char *coll_name, char *buf,
 			append(buf, bytes, &used, "idle after #%" PRIu64, call->sequence);
 		return buf;
 	}
-	append(buf, bytes, &used, "%s #%" PRIu64, coll_name, call->sequence);
+	append(buf, bytes, &used, "%s", coll_name);
+	/* Set-up is not numbered. */
+	if (call->sequence > 0)
+		append(buf, bytes, &used, " #%" PRIu64, call->sequence);
 	if (call->type >= FERRULE_N_TYPES)
 		return buf;
-	append(buf, bytes, &used, " (%" PRIu64 " %s", call->count,
-	       ferrule_type_name((ferrule_type_t)call->type));
+	append(buf, bytes, &used, " (%" PRIu64 " %s%s", call->count,
+	       ferrule_type_name((ferrule_type_t)call->type), whose_count(call));
 	if (call->op != NO_OP)
 		append(buf, bytes, &used, ", %s", ferrule_redop_name(call->op));
 	if (call->root >= 0)

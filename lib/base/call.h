@@ -15,21 +15,38 @@
 /* 32 bytes, all members filled, so that it travels as it is (host byte order; a
  * communicator is of one byte order, checked at set-up). */
 struct fr_call {
-	uint64_t sequence;  /* number of the operation on its communicator, from 1; for
-	                     * pairwise calls: on its ordered pair */
-	uint64_t count;     /* elements; for v forms a hash of the counts */
-	uint32_t comm;      /* low half of the communicator's id */
-	int32_t root;       /* -1 where there is none; the peer for send and recv */
-	uint8_t coll;       /* enum fr_coll; FR_CALL_IDLE when between operations */
-	uint8_t type;       /* ferrule_type_t */
-	uint8_t op;         /* ferrule_redop_t, 255 where there is none */
-	uint8_t algo;       /* index into fr_algos, as chosen; 255 none; FR_CALL_PAIRWISE */
+	uint64_t sequence; /* number of the operation on its communicator, from 1; for
+	                    * pairwise calls: on its ordered pair */
+	uint64_t count;    /* elements; for v forms the sum of the counts */
+	uint32_t comm;     /* low half of the communicator's id, plus a hash of all counts */
+	int32_t root;      /* -1 where there is none; the peer for send and recv */
+	uint8_t coll; /* what was called, and the bits below; FR_CALL_IDLE between operations */
+	uint8_t type; /* ferrule_type_t */
+	uint8_t op;   /* ferrule_redop_t, 255 where there is none */
+	uint8_t algo; /* index into fr_algos, as chosen; 255 none; FR_CALL_PAIRWISE */
 	uint32_t signature; /* fr_call_signature() of the rest */
 };
 _Static_assert(sizeof(struct fr_call) == 32, "struct fr_call travels between ranks");
 #define FR_CALL_IDLE 255
+/* Bits of `coll`: a count for every rank; a sum of counts that is this rank's own, and so is not
+ * part of the signature. */
+#define FR_CALL_VECTOR 0x40
+#define FR_CALL_OWN    0x80
 /* A message between two ranks: its number and root (the other rank) say nothing to third ones. */
 #define FR_CALL_PAIRWISE 254
+
+/*
+ * A part of a call without elements travels as a message whose content means nothing, and whose
+ * signature differs by this from that of the call: so no other part can be taken for it.
+ */
+#define FR_CALL_EMPTY 0x55555555u
+static inline struct fr_call fr_call_empty(const struct fr_call *call)
+{
+	struct fr_call empty = *call;
+
+	empty.signature ^= FR_CALL_EMPTY;
+	return empty;
+}
 
 /*
  * Whom a rank waits for, as it tells its peers at every slow look.  One cache line; a reader that
@@ -67,7 +84,7 @@ bool fr_refusal_is_sound(const struct fr_refusal *refusal);
 /*
  * fr_call_signature - 32 bits that differ, but for accidents of 2^-32, between calls that differ.
  *
- * The root of pairwise calls is left out, since each side has the other one there.
+ * The root and the name of pairwise calls are left out, since each side has the other one there.
  */
 uint32_t fr_call_signature(const struct fr_call *call);
 /* fr_call_seal - fills call->signature. */

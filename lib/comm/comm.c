@@ -32,7 +32,8 @@ static bool call_to_come(const struct ferrule_comm *c, const struct fr_request *
 		.count = is_message ? c->sequence : 0,
 		.comm = (uint32_t)c->comm_id,
 		.root = is_message ? r->root : -1,
-		.coll = (uint8_t)r->coll,
+		.coll = (uint8_t)(r->called ? r->called
+	                                    : (int)r->coll | (r->arrays ? FR_CALL_VECTOR : 0)),
 		.type = FERRULE_N_TYPES,
 		.op = is_message ? (uint8_t)r->op : FR_OP_NONE,
 		.algo = is_message ? FR_CALL_PAIRWISE : FR_CALL_IDLE,
@@ -149,10 +150,12 @@ static ferrule_status_t run(struct ferrule_comm *c, const struct fr_request *r)
 	return fr_part_run(c, shape, r->send, r->recv, false);
 }
 
-ferrule_status_t fr_comm_allgather(struct ferrule_comm *c, const void *in, void *out, size_t bytes)
+ferrule_status_t fr_comm_allgather(struct ferrule_comm *c, const void *in, void *out, size_t bytes,
+                                   int called)
 {
 	const struct fr_request r = {
 		.coll = FR_COLL_ALLGATHER,
+		.called = called,
 		.type = FERRULE_UINT8,
 		.op = FR_OP_NONE,
 		.root = -1,
@@ -167,7 +170,12 @@ ferrule_status_t fr_comm_allgather(struct ferrule_comm *c, const void *in, void 
 ferrule_status_t fr_comm_barrier(struct ferrule_comm *c)
 {
 	const struct fr_request r = {
-		.coll = FR_COLL_BARRIER, .type = FERRULE_UINT8, .op = FR_OP_NONE, .root = -1};
+		.coll = FR_COLL_BARRIER,
+		.called = FR_CALLED_FINALIZE,
+		.type = FERRULE_UINT8,
+		.op = FR_OP_NONE,
+		.root = -1,
+	};
 
 	return run(c, &r);
 }

@@ -168,8 +168,9 @@ const char *fr_comm_transport_name(const struct ferrule_comm *c, int peer);
 /* fr_comm_get_stats - fills all but `size`. */
 void fr_comm_get_stats(const struct ferrule_comm *c, struct ferrule_comm_stats *stats);
 
-/* fr_comm_allgather - blocks of bytes among the ranks, for the communicator's own needs. */
-ferrule_status_t fr_comm_allgather(struct ferrule_comm *c, const void *in, void *out, size_t bytes);
+/* fr_comm_allgather - blocks of bytes among the ranks, inside of what the user `called`. */
+ferrule_status_t fr_comm_allgather(struct ferrule_comm *c, const void *in, void *out, size_t bytes,
+                                   int called);
 /* fr_comm_barrier - for finalize. */
 ferrule_status_t fr_comm_barrier(struct ferrule_comm *c);
 

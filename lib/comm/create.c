@@ -202,7 +202,8 @@ static ferrule_status_t ask_parent(struct fr_supervisor *supervisor)
 }
 
 static ferrule_status_t establish_child(struct ferrule_comm *parent, const int *members, int rank,
-                                        int n_ranks, int color, struct ferrule_comm **out)
+                                        int n_ranks, int color, int called,
+                                        struct ferrule_comm **out)
 {
 	const uint64_t deadline_ns = setup_deadline_ns();
 	struct parent_watch watch = {.supervisor = {.fd = -1, .check = ask_parent},
@@ -210,6 +211,7 @@ static ferrule_status_t establish_child(struct ferrule_comm *parent, const int *
 	const struct fr_exchange exchange = {
 		.deadline_ns = deadline_ns,
 		.parent = parent,
+		.called = called,
 		.members = members,
 		.rank = rank,
 		.n_ranks = n_ranks,
@@ -277,7 +279,7 @@ ferrule_status_t fr_comm_split(struct ferrule_comm *parent, int color, int key,
 	ferrule_status_t status;
 
 	if (choices && members)
-		status = fr_comm_allgather(parent, &mine, choices, sizeof(mine));
+		status = fr_comm_allgather(parent, &mine, choices, sizeof(mine), FR_CALLED_SPLIT);
 	else
 		status = fr_comm_refuse_child(
 			parent, fr_error(FERRULE_ERR_NO_MEMORY, "no memory to split %zu ranks", n));
@@ -287,7 +289,7 @@ ferrule_status_t fr_comm_split(struct ferrule_comm *parent, int color, int key,
 
 		status =
 			establish_child(parent, members, index_of(members, n_members, parent->rank),
-		                        n_members, mine.color, out);
+		                        n_members, mine.color, FR_CALLED_SPLIT, out);
 	}
 	free(choices);
 	free(members);
@@ -304,8 +306,8 @@ ferrule_status_t fr_comm_dup(struct ferrule_comm *parent, struct ferrule_comm **
 		                                             parent->n_ranks));
 	for (int r = 0; r < parent->n_ranks; r++)
 		members[r] = r;
-	const ferrule_status_t status =
-		establish_child(parent, members, parent->rank, parent->n_ranks, 0, out);
+	const ferrule_status_t status = establish_child(parent, members, parent->rank,
+	                                                parent->n_ranks, 0, FR_CALLED_DUP, out);
 
 	free(members);
 	return status;

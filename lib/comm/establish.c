@@ -367,11 +367,6 @@ static ferrule_status_t connect_one(struct ferrule_comm *c, const struct opened 
 	return status;
 }
 
-static const char *coll_name(int coll)
-{
-	return fr_coll_name((enum fr_coll)coll);
-}
-
 static size_t largest_publication(const struct fr_board *board)
 {
 	size_t bytes = 0;
@@ -394,7 +389,9 @@ static ferrule_status_t create_exec(struct ferrule_comm *c, struct fr_supervisor
 		.timeout_ns = (uint64_t)(c->config.timeout_s * 1e9),
 		.spin_us = fr_settings()->spin_us,
 		.oversubscribed = c->oversubscribed,
-		.coll_name = coll_name,
+		.coll_name = fr_called_name,
+		.differ = fr_calls_differ_text,
+		.owner = c,
 		.supervisor = supervisor,
 	};
 

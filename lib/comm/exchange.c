@@ -25,7 +25,7 @@ static ferrule_status_t allgather_in_parent(const struct fr_exchange *ex, const 
 		return fr_exchange_refused(ex,
 		                           fr_error(FERRULE_ERR_NO_MEMORY,
 		                                    "no %zu bytes to exchange addresses", total));
-	const ferrule_status_t status = fr_comm_allgather(ex->parent, in, all, bytes);
+	const ferrule_status_t status = fr_comm_allgather(ex->parent, in, all, bytes, ex->called);
 	if (status == FERRULE_OK)
 		for (int r = 0; r < ex->n_ranks; r++)
 			memcpy((unsigned char *)out + (size_t)r * bytes,

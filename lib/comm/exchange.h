@@ -19,6 +19,7 @@ struct fr_exchange {
 	struct fr_boot *boot; /* or NULL */
 	uint64_t deadline_ns; /* for the boot */
 	struct ferrule_comm *parent;
+	int called;                       /* with a parent: FR_CALLED_SPLIT or FR_CALLED_DUP */
 	const int *members;               /* [n_ranks] ranks in the parent */
 	int rank, n_ranks;                /* in the communicator to be; n_ranks 0: in none */
 	struct fr_supervisor *supervisor; /* of the waits between exchanges; or NULL */

@@ -19,7 +19,7 @@ static inline uint64_t next_sequence(struct ferrule_comm *c, const struct fr_sha
 		return ++c->sequence;
 	const int peer = shape->args.root;
 
-	return shape->send_bytes > 0 ? ++c->send_sequence[peer] : ++c->recv_sequence[peer];
+	return shape->op == FR_OP_SEND ? ++c->send_sequence[peer] : ++c->recv_sequence[peer];
 }
 
 ferrule_status_t fr_part_refused(struct ferrule_comm *c, const struct fr_shape *shape,

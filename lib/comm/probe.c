@@ -100,7 +100,7 @@ static ferrule_status_t time_schedule(struct probe *p, struct fr_sched *sched, d
 	struct fr_call call = {
 		.comm = (uint32_t)p->c->comm_id,
 		.root = -1,
-		.coll = FR_COLL_BARRIER,
+		.coll = FR_CALLED_CREATE,
 		.type = FERRULE_N_TYPES,
 		.op = FR_OP_NONE,
 		.algo = 255,

@@ -191,6 +191,7 @@ static void emit_scaled(const struct fr_algo *algo, const struct fr_coll_args *a
 	const enum fr_alias alias = fr_coll_alias(&inner_args, &offset);
 
 	fr_sched_init(&inner, a->rank, a->n_ranks, alias, offset);
+	inner.keeps_empty = out->keeps_empty;
 	algo->emit(&inner, &inner_args);
 	fr_sched_tmp(out, inner.tmp_count); /* the first scratch, so inner's ranges stay */
 
@@ -218,6 +219,7 @@ ferrule_status_t fr_compose(const struct fr_algo *algo, const struct fr_coll_arg
 	const enum fr_alias alias = fr_coll_alias(args, &offset);
 
 	fr_sched_init(out, args->rank, args->n_ranks, alias, offset);
+	out->keeps_empty = fr_coll_keeps_empty(args);
 	if (frame.premul)
 		emit_scaled(algo, args, out);
 	else

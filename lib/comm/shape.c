@@ -238,25 +238,50 @@ static ferrule_status_t copy_arrays(struct fr_shape *shape, const struct fr_arra
 	return FERRULE_OK;
 }
 
-/* What ranks compare: the count itself, or one number for all counts.  The arrays of alltoallv
- * differ from rank to rank and are compared message by message. */
-static uint64_t count_to_compare(const struct fr_shape *shape)
+uint32_t fr_counts_hash(const size_t *counts, int n)
 {
-	return shape->args.counts ? hash_array(0, shape->args.counts, shape->args.n_ranks)
-	                          : shape->args.count;
+	uint32_t h = 0;
+
+	for (int i = 0; counts && i < n; i++)
+		h += fr_count_hash(i, counts[i]);
+	return h;
 }
 
-static void seal(const struct ferrule_comm *c, struct fr_shape *shape)
+static uint64_t count_to_tell(const struct fr_shape *shape)
+{
+	const struct fr_coll_args *a = &shape->args;
+
+	if (a->send_counts)
+		return sum(a->send_counts, a->n_ranks);
+	return a->counts ? sum(a->counts, a->n_ranks) : a->count;
+}
+
+/* The arrays of alltoallv differ from rank to rank and are compared message by message. */
+static int what_was_called(const struct fr_shape *shape, int called)
+{
+	const struct fr_coll_args *a = &shape->args;
+
+	if (a->coll == FR_COLL_P2P)
+		return shape->op == FR_OP_SEND ? FR_CALLED_SEND : FR_CALLED_RECV;
+	if (called)
+		return called;
+	if (a->send_counts)
+		return (int)a->coll | FR_CALL_VECTOR | FR_CALL_OWN;
+	return (int)a->coll | (a->counts ? FR_CALL_VECTOR : 0);
+}
+
+static void seal(const struct ferrule_comm *c, struct fr_shape *shape, int called)
 {
 	const bool is_p2p = shape->args.coll == FR_COLL_P2P;
 
 	shape->call = (struct fr_call){
-		.count = count_to_compare(shape),
-		.comm = (uint32_t)c->comm_id,
+		.count = count_to_tell(shape),
+		.comm = (uint32_t)c->comm_id +
+	                fr_counts_hash(shape->args.counts, shape->args.n_ranks),
 		.root = fr_coll_has_root(shape->args.coll) || is_p2p ? shape->args.root : -1,
-		.coll = (uint8_t)shape->args.coll,
-		.type = shape->args.coll == FR_COLL_BARRIER ? FERRULE_N_TYPES
-	                                                    : (uint8_t)shape->type,
+		.coll = (uint8_t)what_was_called(shape, called),
+		.type = shape->args.coll == FR_COLL_BARRIER || called ? FERRULE_N_TYPES
+	                                                              : (uint8_t)shape->type,
 		.op = fr_coll_reduces(shape->args.coll) ? (uint8_t)shape->op : FR_OP_NONE,
 		.algo = is_p2p ? FR_CALL_PAIRWISE : (uint8_t)fr_algo_index(shape->algo),
 	};
@@ -319,7 +344,7 @@ ferrule_status_t fr_shape_add(struct ferrule_comm *c, const struct fr_request *r
 	                     r->root == c->rank && c->n_ranks > 1;
 	if (r->coll != FR_COLL_P2P)
 		shape->algo = fr_select(&shape->args, &c->machine, &c->overrides);
-	seal(c, shape);
+	seal(c, shape, r->called);
 	if (c->shapes.n_shapes >= FR_MAX_SHAPES)
 		evict(&c->shapes);
 	insert(&c->shapes, shape, r, c->n_ranks);
@@ -344,6 +369,7 @@ static ferrule_status_t compose(const struct fr_shape *shape, bool in_place, str
 		                  sched);
 	}
 	fr_sched_init(sched, args.rank, args.n_ranks, FR_ALIAS_NONE, 0);
+	sched->keeps_empty = true;
 	if (op == FR_OP_SEND)
 		fr_sched_send(sched, args.root, whole);
 	else

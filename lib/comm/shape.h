@@ -41,9 +41,26 @@ struct fr_arrays {
 	const size_t *of[FR_N_ARRAYS]; /* each [n_ranks] */
 };
 
+/* Names of calls that are no collective of their own, and go on where enum fr_coll ends.  What
+ * another name was called with is another call. */
+enum fr_called {
+	FR_CALLED_SEND = FR_N_COLLS,
+	FR_CALLED_RECV,
+	FR_CALLED_CREATE,
+	FR_CALLED_SPLIT,
+	FR_CALLED_DUP,
+	FR_CALLED_FINALIZE,
+	FR_N_CALLED
+};
+/* fr_called_name - for fr_call.coll: a collective or one of these, with the bits of
+ * lib/base/call.h.
+ */
+const char *fr_called_name(int coll);
+
 /* A call as the API took it. */
 struct fr_request {
 	enum fr_coll coll;
+	int called; /* enum fr_called, or 0: by the collective's own name */
 	ferrule_type_t type;
 	int op;
 	int root; /* -1 where there is none; the other rank of point-to-point calls */
@@ -55,7 +72,7 @@ struct fr_request {
 
 /* What tells shapes apart, arrays aside; compared as three words. */
 struct fr_shape_key {
-	uint64_t what;  /* collective, arrays given, operator */
+	uint64_t what;  /* collective, name, arrays given, operator */
 	uint64_t where; /* type, root */
 	uint64_t count;
 };
@@ -93,8 +110,8 @@ struct fr_shape_cache {
 static inline struct fr_shape_key fr_shape_key(const struct fr_request *r)
 {
 	return (struct fr_shape_key){
-		.what = (uint64_t)r->coll | (uint64_t)(r->arrays != NULL) << 16 |
-	                (uint64_t)(uint32_t)r->op << 32,
+		.what = (uint64_t)r->coll | (uint64_t)r->called << 8 |
+	                (uint64_t)(r->arrays != NULL) << 16 | (uint64_t)(uint32_t)r->op << 32,
 		.where = (uint64_t)(uint32_t)r->type | (uint64_t)(uint32_t)r->root << 32,
 		.count = r->count,
 	};
@@ -128,6 +145,19 @@ ferrule_status_t fr_shape_add(struct ferrule_comm *c, const struct fr_request *r
 
 /* fr_shape_compile - makes the plan for buffers in place or not. */
 ferrule_status_t fr_shape_compile(struct ferrule_comm *c, struct fr_shape *shape, bool in_place);
+
+/* fr_count_hash - one count's part in the hash of all, which is their sum. */
+static inline uint32_t fr_count_hash(int i, size_t count)
+{
+	uint64_t h = (count + 1) * 0x9fb21c651e98df25u + (uint64_t)i * 0x9e3779b97f4a7c15u;
+
+	h = (h ^ h >> 32) * 0xbf58476d1ce4e5b9u;
+	return (uint32_t)(h >> 32);
+}
+uint32_t fr_counts_hash(const size_t *counts, int n);
+/* fr_calls_differ_text - for fr_exec_params: which of the counts is another one on the peer. */
+void fr_calls_differ_text(const void *owner, int peer, const struct fr_call *mine,
+                          const struct fr_call *theirs, char *buf, size_t bytes);
 
 /* fr_shape_forget_op - drops the shapes of an operator that is no more. */
 void fr_shape_forget_op(struct fr_shape_cache *cache, int op);

@@ -270,6 +270,10 @@ static ferrule_status_t start(struct fr_exec *x, const struct fr_plan *plan, con
 	run->base[FR_TMP] = run->tmp;
 	run->premul = premul;
 	run->call = *call;
+	if (plan->has_empty) {
+		run->empty_call = fr_call_empty(call);
+		memset(run->tmp + plan->empty_at, 0, plan->elem_bytes);
+	}
 	reset_run(run, plan);
 	append(x, run);
 	*out = run;

@@ -28,14 +28,19 @@ struct fr_supervisor;
 /* What the executor works with.  Arrays live as long as the executor. */
 struct fr_exec_params {
 	int rank, n_ranks;
-	struct fr_ep **eps;                 /* [n_ranks], NULL for oneself */
-	struct fr_transport **transports;   /* those in use, NULL ends it */
-	struct fr_board *board;             /* or NULL */
-	uint64_t timeout_ns;                /* longest wait without any progress */
-	int64_t spin_us;                    /* -1: choose */
-	bool oversubscribed;                /* more ranks on this host than cores to run them */
-	const char *(*coll_name)(int coll); /* for error texts */
-	struct fr_supervisor *supervisor;   /* asked in every look while it is not NULL */
+	struct fr_ep **eps;               /* [n_ranks], NULL for oneself */
+	struct fr_transport **transports; /* those in use, NULL ends it */
+	struct fr_board *board;           /* or NULL */
+	uint64_t timeout_ns;              /* longest wait without any progress */
+	int64_t spin_us;                  /* -1: choose */
+	bool oversubscribed;              /* more ranks on this host than cores to run them */
+	/* For error texts: the name of fr_call.coll, and, where two ranks' calls differ in more
+	 * than a call shows, how (or ""; optional). */
+	const char *(*coll_name)(int coll);
+	void (*differ)(const void *owner, int peer, const struct fr_call *mine,
+	               const struct fr_call *theirs, char *buf, size_t bytes);
+	const void *owner;
+	struct fr_supervisor *supervisor; /* asked in every look while it is not NULL */
 };
 
 ferrule_status_t fr_exec_create(const struct fr_exec_params *params, struct fr_exec **out);

@@ -150,7 +150,8 @@ static void add(struct text *t, const char *format, ...)
 static const char *instead(const struct fr_exec *x, int r, const struct fr_call *mine,
                            const struct fr_call *theirs)
 {
-	const bool all_seen = x->params.eps[r]->ops->past_call != NULL;
+	/* Who need not be asked shows every call. */
+	const bool all_seen = x->params.eps[r]->ops->ask == NULL;
 
 	if (!all_seen || mine->algo == FR_CALL_PAIRWISE || theirs->algo == FR_CALL_PAIRWISE)
 		return "which does not answer";

@@ -154,6 +154,9 @@ static ferrule_status_t disagree(struct fr_exec *x, int writer, uint32_t signatu
 	struct fr_ep *ep = x->params.eps[writer];
 	struct fr_call theirs = {.sequence = call->sequence, .coll = FR_CALL_IDLE};
 
+	/* It may have gone on since. */
+	if (ep->ops->past_call && ep->ops->past_call(ep, call->sequence, &theirs))
+		return fr_fault_mismatch(x, writer, call, &theirs);
 	if (!ep->ops->peer_call(ep, &theirs) || theirs.signature == call->signature)
 		theirs.signature = signature;
 	return fr_fault_mismatch(x, writer, call, &theirs);
@@ -204,7 +207,7 @@ static inline ferrule_status_t collect(struct fr_exec *x, const struct fr_plan_s
 	const struct slot_head *slot;
 
 	/* Unread, it need not even be there: the acknowledgement only says "not needed". */
-	if (step->bytes > 0) {
+	if (step->bytes > 0 || step->is_empty) {
 		slot = look(x, c, step->peer);
 		if (!slot) {
 			*peer_out = step->peer;
@@ -216,7 +219,7 @@ static inline ferrule_status_t collect(struct fr_exec *x, const struct fr_plan_s
 
 		if (c == 0)
 			copy_small(dst, src, step->bytes);
-		else
+		else if (step->bytes > 0)
 			memcpy(dst, src, step->bytes);
 	}
 	consume(x, c, step->peer);

@@ -40,6 +40,8 @@ struct fr_plan_step {
 	enum fr_scale scale;
 	int peer;
 	bool is_reply;   /* receive: see fr_sched_recv_reply() */
+	bool is_empty;   /* a message without elements: carried as one that nobody reads; a
+	                  * collect without elements: looks at the publication all the same */
 	int32_t forward; /* receive: the send of the same bytes that may be fused, or -1 */
 	struct fr_operand dst, src, src2;
 	size_t bytes;
@@ -70,6 +72,8 @@ struct fr_plan {
 	uint32_t n_locals;
 	size_t tmp_bytes;
 	size_t recv_bytes;
+	size_t empty_at; /* in scratch: what empty messages carry, then where they go */
+	bool has_empty;
 	bool has_board;
 	bool board_only; /* no message anywhere: runs step by step, without a run object */
 	bool stream;     /* large results go past the caches */
@@ -90,9 +94,9 @@ struct fr_run {
 	const struct fr_plan *plan;
 	unsigned char *base[FR_N_SPACES];
 	double premul;
-	struct fr_call call;
-	uint64_t *done;   /* [n_steps] bytes that later steps may rely on */
-	uint64_t *moved;  /* [n_steps] bytes handed to the transport (sends) */
+	struct fr_call call, empty_call; /* the latter with plans that have empty messages */
+	uint64_t *done;                  /* [n_steps] bytes that later steps may rely on */
+	uint64_t *moved;                 /* [n_steps] bytes handed to the transport (sends) */
 	uint64_t *ends;   /* [n_steps] sends: endpoint's total after the step's last byte */
 	uint32_t *locals; /* unfinished local steps */
 	uint32_t n_locals;
@@ -149,7 +153,8 @@ struct fr_exec {
 	uint32_t spin_polls;       /* polls before a wait yields */
 	ferrule_status_t fault;
 	char fault_text[512];
-	_Atomic int cancel; /* enum fr_cancel; the one thing that other threads write */
+	uint64_t expected_bytes; /* of the message that was found to differ */
+	_Atomic int cancel;      /* enum fr_cancel; the one thing that other threads write */
 	char cancel_text[256];
 	struct fr_exec_stats stats;
 	struct fr_wait wait;            /* as told last */
@@ -230,7 +235,7 @@ void fr_wait_rest(struct fr_exec *x, const struct fr_waiting *w);
 /* fr_fault_peer - an endpoint reported an error: makes it the executor's fault. */
 ferrule_status_t fr_fault_peer(struct fr_exec *x, ferrule_status_t status, int peer,
                                const struct fr_call *call);
-/* fr_fault_mismatch - two ranks disagree. */
+/* fr_fault_mismatch - two ranks disagree about a call. */
 ferrule_status_t fr_fault_mismatch(struct fr_exec *x, int peer, const struct fr_call *mine,
                                    const struct fr_call *theirs);
 

@@ -97,6 +97,26 @@ static struct fr_operand operand(const struct fr_plan *plan, const struct fr_ran
 	return (struct fr_operand){r->space, r->first * plan->elem_bytes};
 }
 
+static bool is_message(enum fr_step_kind kind)
+{
+	return kind == FR_STEP_SEND || kind == FR_STEP_RECV || kind == FR_STEP_RECV_REDUCE;
+}
+
+/* One element that means nothing, from scratch to scratch, stands for no elements. */
+static void carry_empty(struct fr_plan *plan, const struct fr_sched *s, struct fr_plan_step *step)
+{
+	if (!plan->has_empty) {
+		plan->has_empty = true;
+		plan->empty_at = s->tmp_count * plan->elem_bytes;
+	}
+	step->is_empty = true;
+	step->bytes = plan->elem_bytes;
+	step->src = (struct fr_operand){FR_TMP, plan->empty_at};
+	step->dst = (struct fr_operand){FR_TMP, plan->empty_at + plan->elem_bytes};
+	if (step->kind == FR_STEP_RECV_REDUCE)
+		step->kind = FR_STEP_RECV;
+}
+
 static void add_steps(struct fr_plan *plan, const struct fr_sched *s)
 {
 	uint32_t n_gates = 0;
@@ -119,12 +139,11 @@ static void add_steps(struct fr_plan *plan, const struct fr_sched *s)
 		                            .first_gate = n_gates};
 		add_gates(plan, s, i);
 		n_gates += to->n_gates;
+		if (to->bytes == 0 && is_message(to->kind))
+			carry_empty(plan, s, to);
+		if (to->bytes == 0 && to->kind == FR_STEP_COLLECT)
+			to->is_empty = s->keeps_empty;
 	}
-}
-
-static bool is_message(enum fr_step_kind kind)
-{
-	return kind == FR_STEP_SEND || kind == FR_STEP_RECV || kind == FR_STEP_RECV_REDUCE;
 }
 
 static bool is_board(enum fr_step_kind kind)
@@ -187,7 +206,7 @@ static void summarise(struct fr_plan *plan, const struct fr_sched *s)
 		messages |= is_message(plan->steps[i].kind);
 	}
 	plan->board_only = !messages;
-	plan->tmp_bytes = s->tmp_count * plan->elem_bytes;
+	plan->tmp_bytes = (s->tmp_count + (plan->has_empty ? 2 : 0)) * plan->elem_bytes;
 	plan->recv_bytes = s->space_count[FR_RECV] * plan->elem_bytes;
 	plan->stream = plan->recv_bytes >= STREAM_RESULT_BYTES && s->alias == FR_ALIAS_NONE;
 }

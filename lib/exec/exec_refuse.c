@@ -78,7 +78,7 @@ static bool is_refused(const struct fr_exec *x, const struct fr_call *mine, bool
 {
 	const bool is_message = mine->algo == FR_CALL_PAIRWISE;
 
-	if (theirs->call.comm != mine->comm || theirs->call.sequence != mine->sequence ||
+	if (theirs->call.sequence != mine->sequence ||
 	    is_message != (theirs->call.algo == FR_CALL_PAIRWISE))
 		return false;
 	if (!is_message)

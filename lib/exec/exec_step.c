@@ -125,14 +125,21 @@ static inline uint32_t head_step(const struct fr_run *run, const struct fr_plan_
 
 /* ---- sending ---- */
 
+static inline const struct fr_call *call_of(const struct fr_run *run,
+                                            const struct fr_plan_step *step)
+{
+	return step->is_empty ? &run->empty_call : &run->call;
+}
+
 /* Announces the head's message; `memory` NULL asks for a window. */
 static ferrule_status_t begin_send(struct fr_run *run, const struct fr_plan_lane *lane,
                                    struct fr_lane_state *state, void *memory)
 {
 	struct fr_exec_ep *e = &run->exec->eps[lane->peer];
 	const uint32_t index = head_step(run, lane, state->head);
+	const struct fr_plan_step *step = &run->plan->steps[index];
 	const struct fr_message m = {
-		.call = &run->call, .bytes = run->plan->steps[index].bytes, .memory = memory};
+		.call = call_of(run, step), .bytes = step->bytes, .memory = memory};
 	const ferrule_status_t status = e->ep->ops->send_begin(e->ep, &m);
 
 	if (status != FERRULE_OK)
@@ -232,7 +239,7 @@ static int64_t progress_send(struct fr_run *run, const struct fr_plan_lane *lane
 static struct fr_message recv_message(struct fr_run *run, const struct fr_plan_step *step)
 {
 	return (struct fr_message){
-		.call = &run->call,
+		.call = call_of(run, step),
 		.bytes = step->bytes,
 		.memory = step->kind == FR_STEP_RECV ? at(run->base, &step->dst, 0) : NULL};
 }
@@ -376,6 +383,8 @@ static int64_t progress_recv(struct fr_run *run, const struct fr_plan_lane *lane
 		const struct fr_message m = recv_message(run, step);
 		const ferrule_status_t status = e->ep->ops->recv_begin(e->ep, &m);
 
+		if (status == FERRULE_ERR_MISMATCH)
+			run->exec->expected_bytes = step->is_empty ? 0 : step->bytes;
 		if (status != FERRULE_OK)
 			return status < 0 ? (int64_t)status : 0;
 		state->begun = true;

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "lib/exec/exec_internal.h"
 
+#include <inttypes.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,13 +81,37 @@ ferrule_status_t fr_exec_fault_text(struct fr_exec *x, ferrule_status_t status, 
 ferrule_status_t fr_fault_mismatch(struct fr_exec *x, int peer, const struct fr_call *mine,
                                    const struct fr_call *theirs)
 {
-	char a[128], b[128], refused[300];
+	char a[128], b[128], how[100] = "", refused[300];
 
+	if (x->params.differ)
+		x->params.differ(x->params.owner, peer, mine, theirs, how, sizeof(how));
 	fr_refuse_text(x, peer, mine, refused, sizeof(refused));
 	return fr_exec_fault_text(x, FERRULE_ERR_MISMATCH,
-	                          "ranks disagree: rank %d called %s, rank %d called %s%s",
+	                          "ranks disagree: rank %d called %s, rank %d called %s%s%s",
 	                          x->params.rank, fr_exec_call_text(x, mine, a, sizeof(a)), peer,
-	                          fr_exec_call_text(x, theirs, b, sizeof(b)), refused);
+	                          fr_exec_call_text(x, theirs, b, sizeof(b)), how, refused);
+}
+
+/* A message is not as expected: of another call, or of another length in the same one, which only
+ * the counts of alltoallv can be. */
+static ferrule_status_t fault_message(struct fr_exec *x, int peer, const struct fr_call *call)
+{
+	struct fr_call theirs = x->params.eps[peer]->peer_call;
+	const bool is_empty = theirs.signature == fr_call_empty(call).signature;
+	const size_t elem_bytes = ferrule_type_bytes((ferrule_type_t)call->type);
+
+	if (!is_empty && theirs.signature != call->signature) {
+		theirs.signature = fr_call_signature(&theirs);
+		return fr_fault_mismatch(x, peer, call, &theirs);
+	}
+	return fr_exec_fault_text(x, FERRULE_ERR_MISMATCH,
+	                          "ranks disagree: in %s #%" PRIu64 " rank %d sends %" PRIu64
+	                          " %s to rank %d "
+	                          "(send_counts[%d]), which expects %" PRIu64 " (recv_counts[%d])",
+	                          x->params.coll_name(call->coll), call->sequence, peer,
+	                          is_empty ? 0 : x->params.eps[peer]->peer_bytes / elem_bytes,
+	                          ferrule_type_name((ferrule_type_t)call->type), x->params.rank,
+	                          x->params.rank, x->expected_bytes / elem_bytes, peer);
 }
 
 ferrule_status_t fr_fault_peer(struct fr_exec *x, ferrule_status_t status, int peer,
@@ -96,10 +121,10 @@ ferrule_status_t fr_fault_peer(struct fr_exec *x, ferrule_status_t status, int p
 	char mine[128], theirs[128] = "nothing yet";
 	struct fr_call last;
 
-	if (status == FERRULE_ERR_MISMATCH && ep->peer_call.signature != call->signature)
-		return fr_fault_mismatch(x, peer, call, &ep->peer_call);
 	if (!ep)
 		return fr_exec_fault_text(x, status, "%s", ferrule_status_text(status));
+	if (status == FERRULE_ERR_MISMATCH)
+		return fault_message(x, peer, call);
 	if (status == FERRULE_ERR_ABORTED)
 		return fr_exec_fault_text(x, status, "%s", ep->why);
 	if (ep->ops->peer_call(ep, &last))
@@ -144,8 +169,16 @@ static bool calls_differ(const struct fr_call *mine, const struct fr_call *their
 {
 	if (mine->algo == FR_CALL_PAIRWISE || theirs->algo == FR_CALL_PAIRWISE)
 		return false; /* numbered per pair, so equal numbers mean nothing */
-	return theirs->sequence == mine->sequence && theirs->comm == mine->comm &&
-	       theirs->coll != FR_CALL_IDLE && theirs->signature != mine->signature;
+	return theirs->sequence == mine->sequence && theirs->coll != FR_CALL_IDLE &&
+	       theirs->signature != mine->signature;
+}
+
+/* Is that known of the peer?  Then out says what it called. */
+static bool has_called_another(struct fr_ep *ep, const struct fr_call *mine, struct fr_call *out)
+{
+	if (ep->ops->past_call && ep->ops->past_call(ep, mine->sequence, out))
+		return calls_differ(mine, out);
+	return ep->ops->peer_call(ep, out) && calls_differ(mine, out);
 }
 
 ferrule_status_t fr_exec_compare(struct fr_exec *x, const struct fr_call *call)
@@ -154,8 +187,7 @@ ferrule_status_t fr_exec_compare(struct fr_exec *x, const struct fr_call *call)
 		struct fr_ep *ep = x->params.eps[r];
 		struct fr_call theirs;
 
-		if (ep && ep->ops->past_call && ep->ops->past_call(ep, call->sequence, &theirs) &&
-		    calls_differ(call, &theirs))
+		if (ep && has_called_another(ep, call, &theirs))
 			return fr_fault_mismatch(x, r, call, &theirs);
 	}
 	return FERRULE_OK;
@@ -191,8 +223,8 @@ static ferrule_status_t look_at_peers(struct fr_exec *x, const struct fr_call *c
 			continue;
 		if (status != FERRULE_OK)
 			return fr_fault_peer(x, status, r, call);
-		if (waits_on(x, board_peer, r) && ep->ops->peer_call(ep, &theirs) &&
-		    calls_differ(call, &theirs))
+		/* Whether or not this rank waits for it. */
+		if (has_called_another(ep, call, &theirs))
 			return fr_fault_mismatch(x, r, call, &theirs);
 	}
 	return FERRULE_OK;

@@ -139,8 +139,9 @@ struct fr_ep_ops {
 	 */
 	bool (*peer_call)(struct fr_ep *ep, struct fr_call *call_out);
 	/*
-	 * past_call - the peer's collective operation of this number, while it is among its last
-	 * few; false when it is not, or not yet.  NULL where a transport cannot know.
+	 * past_call - the peer's collective operation of this number, if it can be seen: among its
+	 * last few, or in a message that was not asked for yet; false when it cannot.  NULL where a
+	 * transport sees none.
 	 */
 	bool (*past_call)(struct fr_ep *ep, uint64_t sequence, struct fr_call *call_out);
 	/*
@@ -171,8 +172,10 @@ struct fr_ep {
 	/* Set by check() of a transport with a board: the peer has left in good order, whatever
 	 * of its messages is unread. */
 	bool has_left;
-	/* What the peer announced, when recv_begin returned FERRULE_ERR_MISMATCH. */
+	/* What the peer announced, when recv_begin returned FERRULE_ERR_MISMATCH: the call, with
+	 * the signature of the message, and the message's length. */
 	struct fr_call peer_call;
+	uint64_t peer_bytes;
 	char why[448];
 };
 

@@ -173,6 +173,7 @@ ferrule_status_t t_call_emit(const struct t_call *c, struct t_call_run *run)
 		const enum fr_alias alias = fr_coll_alias(&a, &offset);
 
 		fr_sched_init(&run->scheds[r], r, c->n_ranks, alias, offset);
+		run->scheds[r].keeps_empty = fr_coll_keeps_empty(&a);
 		c->algo->emit(&run->scheds[r], &a);
 		status = fr_sched_finish(&run->scheds[r]);
 		if (first_error == FERRULE_OK)

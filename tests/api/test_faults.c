@@ -337,7 +337,7 @@ static void deadlock(struct t_job_rank *r)
 	t_check(r, status == FERRULE_ERR_TIMEOUT || status == FERRULE_ERR_ABORTED);
 	t_says(r, "a deadlock");
 	/* Whoever comes first says it, and the others repeat that. */
-	t_says(r, "which waits in sendrecv");
+	t_says(r, "which waits in recv");
 	t_says(r, "for rank 1");
 	t_says(r, "for rank 0");
 }

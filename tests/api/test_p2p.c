@@ -164,7 +164,7 @@ static void several_in_a_group(struct t_job_rank *r)
 				return;
 }
 
-/* A message without elements costs neither side anything and cannot be out of step. */
+/* A message without elements is one like any other, and needs no buffer. */
 static void empty_messages(struct t_job_rank *r)
 {
 	int32_t x = 7, y = 0;
@@ -174,9 +174,9 @@ static void empty_messages(struct t_job_rank *r)
 		t_ok(r, ferrule_send(r->comm, &x, 1, FERRULE_INT32, 1));
 	}
 	if (r->rank == 1) {
+		t_ok(r, ferrule_recv(r->comm, NULL, 0, FERRULE_INT32, 0));
 		t_ok(r, ferrule_recv(r->comm, &y, 1, FERRULE_INT32, 0));
 		t_check(r, y == 7);
-		t_ok(r, ferrule_recv(r->comm, NULL, 0, FERRULE_INT32, 0));
 	}
 }
 

@@ -71,9 +71,44 @@ static void test_the_two_ends_of_a_message_have_one_signature(void)
 	receiver = sender;
 	sender.root = 1;
 	receiver.root = 0;
+	receiver.coll ^= 1;
 	CU_ASSERT_EQUAL(fr_call_signature(&sender), fr_call_signature(&receiver));
 	receiver.count++;
 	CU_ASSERT_NOT_EQUAL(fr_call_signature(&sender), fr_call_signature(&receiver));
+}
+
+static void test_sums_of_ones_own_are_not_compared(void)
+{
+	struct fr_call mine = sample(), theirs;
+
+	mine.coll |= FR_CALL_VECTOR;
+	theirs = mine;
+	theirs.count++;
+	CU_ASSERT_NOT_EQUAL(fr_call_signature(&mine), fr_call_signature(&theirs));
+	mine.coll |= FR_CALL_OWN;
+	theirs.coll |= FR_CALL_OWN;
+	CU_ASSERT_EQUAL(fr_call_signature(&mine), fr_call_signature(&theirs));
+}
+
+/* What a peer tells of its waiting is believed only where it makes sense. */
+static void test_waits_that_make_no_sense_are_refused(void)
+{
+	struct fr_wait good = {.call = sample(), .beat = 1, .n = 2, .on = {0, 3}}, bad;
+
+	fr_call_seal(&good.call);
+	CU_ASSERT_TRUE(fr_wait_is_sound(&good, 4));
+	CU_ASSERT_FALSE(fr_wait_is_sound(&good, 3));
+	bad = good;
+	bad.on[1] = -1;
+	CU_ASSERT_FALSE(fr_wait_is_sound(&bad, 4));
+	bad = good;
+	bad.n = FR_WAITS_MAX + 1;
+	CU_ASSERT_FALSE(fr_wait_is_sound(&bad, 4));
+	bad.n = -1;
+	CU_ASSERT_FALSE(fr_wait_is_sound(&bad, 4));
+	bad = good;
+	bad.call.count++;
+	CU_ASSERT_FALSE(fr_wait_is_sound(&bad, 4));
 }
 
 static void test_sealing_stores_the_signature(void)
@@ -132,6 +167,13 @@ static void test_calls_read_well(void)
 	call.count = 18446744073709551615u;
 	CU_ASSERT_STRING_EQUAL(fr_call_text(&call, "broadcast", text, sizeof(text)),
 	                       "broadcast #17 (18446744073709551615 double, root 2)");
+	call.root = -1;
+	call.coll = 3 | FR_CALL_VECTOR;
+	CU_ASSERT_STRING_EQUAL(fr_call_text(&call, "allgatherv", text, sizeof(text)),
+	                       "allgatherv #17 (18446744073709551615 double in all)");
+	call.coll |= FR_CALL_OWN;
+	CU_ASSERT_STRING_EQUAL(fr_call_text(&call, "alltoallv", text, sizeof(text)),
+	                       "alltoallv #17 (18446744073709551615 double to send)");
 	call.type = 255;
 	CU_ASSERT_STRING_EQUAL(fr_call_text(&call, "barrier", text, sizeof(text)), "barrier #17");
 	call.coll = FR_CALL_IDLE;
@@ -164,6 +206,8 @@ int main(void)
 		{"a call gets another number", test_a_call_gets_another_number},
 		{"the two ends of a message have one signature",
 	         test_the_two_ends_of_a_message_have_one_signature},
+		{"sums of one's own are not compared", test_sums_of_ones_own_are_not_compared},
+		{"waits that make no sense are refused", test_waits_that_make_no_sense_are_refused},
 		{"sealing stores the signature", test_sealing_stores_the_signature},
 		{"neighbouring calls rarely collide", test_neighbouring_calls_rarely_collide},
 		{"calls read well", test_calls_read_well},

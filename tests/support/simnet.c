@@ -342,6 +342,7 @@ static ferrule_status_t begin_recv(struct sim_ep *e, const struct fr_message *m)
 	}
 	if (p->call.signature != m->call->signature || p->bytes != m->bytes) {
 		e->base.peer_call = p->call;
+		e->base.peer_bytes = p->bytes;
 		return set_fault(e, FERRULE_ERR_MISMATCH, "announced another message");
 	}
 	e->recv_bytes = m->bytes;

@@ -351,6 +351,16 @@ void fr_link_tell_status(struct fr_link *l, struct fr_link_status *status)
 	tell(l, &head, &status->wait, 0);
 }
 
+bool fr_link_peer_call(const struct fr_link *l, struct fr_call *call_out)
+{
+	if (!l->has_last_call)
+		return false;
+	*call_out = l->last_call;
+	/* It may be from a message without elements, which has another. */
+	call_out->signature = fr_call_signature(call_out);
+	return true;
+}
+
 bool fr_link_peer_wait(const struct fr_link *l, struct fr_wait *wait_out)
 {
 	*wait_out = l->last_wait;

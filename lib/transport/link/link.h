@@ -156,7 +156,8 @@ bool fr_link_is_gone(struct fr_link *l);
  * once an announcement and not before a while, or as soon as it has asked. */
 void fr_link_tell_status(struct fr_link *l, struct fr_link_status *status);
 void fr_link_announce(struct fr_link_status *status, const struct fr_call *call);
-/* fr_link_peer_wait, fr_link_ask - for the endpoint's functions of these names. */
+/* fr_link_peer_call, _ask - for the endpoint's functions of these names. */
+bool fr_link_peer_call(const struct fr_link *l, struct fr_call *call_out);
 bool fr_link_peer_wait(const struct fr_link *l, struct fr_wait *wait_out);
 void fr_link_ask(struct fr_link *l);
 /* fr_link_refuse, fr_link_peer_refusal - likewise. */

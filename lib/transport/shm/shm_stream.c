@@ -313,8 +313,11 @@ static ferrule_status_t mismatch(struct fr_ep *ep, uint32_t signature, uint64_t 
 
 	ep->peer_call = status->calls[status->last_call % SHM_N_CALLS].call;
 	for (int i = 0; i < SHM_N_CALLS; i++)
-		if (status->calls[i].call.signature == signature)
+		if (status->calls[i].call.signature == signature ||
+		    fr_call_empty(&status->calls[i].call).signature == signature)
 			ep->peer_call = status->calls[i].call;
+	ep->peer_call.signature = signature;
+	ep->peer_bytes = bytes;
 	snprintf(ep->why, sizeof(ep->why),
 	         "rank %d sends a message of %llu bytes where %llu were expected", ep->peer,
 	         (unsigned long long)bytes, (unsigned long long)m->bytes);

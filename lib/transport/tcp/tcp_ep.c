@@ -303,6 +303,7 @@ static ferrule_status_t tcp_recv_begin(struct fr_ep *ep, const struct fr_message
 	e->link.has_last_call = true;
 	if (head.call.signature != m->call->signature || head.bytes != m->bytes) {
 		ep->peer_call = head.call;
+		ep->peer_bytes = head.bytes;
 		return fr_link_fault(&e->link, FERRULE_ERR_MISMATCH,
 		                     "%s announced a message of %llu bytes where %llu of another "
 		                     "call were expected",
@@ -529,6 +530,18 @@ static bool has_unread(struct fr_tcp_ep *e)
 	return false;
 }
 
+/* Copies the first bytes that were not taken from the lane, and leaves them there; how many. */
+static size_t peek(const struct fr_tcp_lane *lane, void *out, size_t bytes)
+{
+	const size_t have = min64(buffered(lane), bytes);
+	memcpy(out, lane->buffer + lane->first, have);
+	if (have == bytes)
+		return have;
+	const ssize_t n =
+		recv(lane->fd, (unsigned char *)out + have, bytes - have, MSG_PEEK | MSG_DONTWAIT);
+	return have + (n > 0 ? (size_t)n : 0);
+}
+
 static ferrule_status_t tcp_check(struct fr_ep *ep)
 {
 	struct fr_tcp_ep *e = fr_tcp_ep_of(ep);
@@ -547,10 +560,25 @@ static ferrule_status_t tcp_check(struct fr_ep *ep)
 
 static bool tcp_peer_call(struct fr_ep *ep, struct fr_call *call_out)
 {
+	return fr_link_peer_call(&fr_tcp_ep_of(ep)->link, call_out);
+}
+
+/* A message that nobody has asked for yet says what its sender is in, or was: this rank may wait
+ * for others in a call that disagrees. */
+static bool tcp_past_call(struct fr_ep *ep, uint64_t sequence, struct fr_call *call_out)
+{
 	const struct fr_tcp_ep *e = fr_tcp_ep_of(ep);
-	if (e->link.has_last_call)
-		*call_out = e->link.last_call;
-	return e->link.has_last_call;
+	unsigned char wire[HEAD_BYTES];
+	struct fr_tcp_head head;
+	const char *why;
+	if (e->in.moved < e->in.bytes || e->early > 0 || e->link.fault != FERRULE_OK ||
+	    peek(&e->lanes[0], wire, sizeof(wire)) < sizeof(wire) ||
+	    fr_tcp_data_parse(wire, &head, &why) != FERRULE_OK || head.kind != FR_TCP_MESSAGE ||
+	    head.call.sequence != sequence || head.call.algo == FR_CALL_PAIRWISE)
+		return false;
+	*call_out = head.call;
+	call_out->signature = fr_call_signature(call_out);
+	return true;
 }
 
 static bool tcp_peer_wait(struct fr_ep *ep, struct fr_wait *wait_out)
@@ -586,6 +614,7 @@ const struct fr_ep_ops fr_tcp_ep_ops = {
 	.recv_release = tcp_recv_release,
 	.check = tcp_check,
 	.peer_call = tcp_peer_call,
+	.past_call = tcp_past_call,
 	.peer_wait = tcp_peer_wait,
 	.ask = tcp_ask,
 	.refuse = tcp_refuse,

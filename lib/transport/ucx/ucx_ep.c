@@ -294,10 +294,7 @@ static ferrule_status_t ucx_check(struct fr_ep *ep)
 
 static bool ucx_peer_call(struct fr_ep *ep, struct fr_call *call_out)
 {
-	const struct fr_ucx_ep *e = fr_ucx_ep_of(ep);
-	if (e->link.has_last_call)
-		*call_out = e->link.last_call;
-	return e->link.has_last_call;
+	return fr_link_peer_call(&fr_ucx_ep_of(ep)->link, call_out);
 }
 
 static bool ucx_peer_wait(struct fr_ep *ep, struct fr_wait *wait_out)

@@ -122,6 +122,7 @@ static ferrule_status_t mismatch(struct fr_ucx_ep *e, const struct fr_ucx_head *
                                  const struct fr_message *m)
 {
 	e->base.peer_call = head->call;
+	e->base.peer_bytes = head->bytes;
 	return fr_link_fault(&e->link, FERRULE_ERR_MISMATCH,
 	                     "%s announced a message of %llu bytes where %llu of another "
 	                     "call were expected",

@@ -340,6 +340,7 @@ static ferrule_status_t compare(struct fr_vb_ep *e, const struct fr_message *m)
 	if (head.call.signature == m->call->signature && head.bytes == m->bytes)
 		return FERRULE_OK;
 	e->base.peer_call = head.call;
+	e->base.peer_bytes = head.bytes;
 	return fr_link_fault(
 		&e->link, FERRULE_ERR_MISMATCH,
 		"%s announced a message of %llu bytes where %llu of another call were expected",
@@ -511,11 +512,7 @@ static int64_t recv_some(struct fr_ep *ep, void *dst, size_t bytes)
 
 static bool peer_call(struct fr_ep *ep, struct fr_call *call_out)
 {
-	const struct fr_link *l = &fr_vb_ep_of(ep)->link;
-
-	if (l->has_last_call)
-		*call_out = l->last_call;
-	return l->has_last_call;
+	return fr_link_peer_call(&fr_vb_ep_of(ep)->link, call_out);
 }
 
 static bool peer_wait(struct fr_ep *ep, struct fr_wait *wait_out)
