@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/descriptors.h"
+
 #define PREFIX  "ferrule-"
 #define BACKLOG 256
 /* A folder of ours in which nobody listens is left over when it is older than this; younger ones
@@ -37,7 +39,7 @@ int fr_private_connect(const char *path)
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const int fd = fr_fd_own(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (fd < 0)
 		return -1;
 	if (connect(fd, (const struct sockaddr *)&name, sizeof(name)) == 0)
@@ -123,7 +125,7 @@ static bool is_safe_base(const char *base, char *why, size_t why_bytes)
 static int bind_at(const char *path)
 {
 	struct sockaddr_un name;
-	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const int fd = fr_fd_own(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
 	if (fd < 0)
 		return -1;
@@ -208,7 +210,7 @@ int fr_private_accept(const struct fr_private_socket *s)
 	for (;;) {
 		struct ucred who;
 		socklen_t length = sizeof(who);
-		const int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		const int fd = fr_fd_own(accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
 
 		if (fd < 0)
 			return -1;

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/base/descriptors.h"
 #include "lib/base/machine_id.h"
 
 /* Newer than the headers that we build with may be. */
@@ -106,7 +107,7 @@ static const char *watch_socket(struct fr_process *p, int socket)
 	socklen_t length = sizeof(fd);
 	if (socket < 0 || getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &fd, &length) != 0)
 		return NULL;
-	p->fd = fd;
+	p->fd = fr_fd_own(fd);
 	return "a pidfd of the peer, by its socket";
 }
 
@@ -122,7 +123,7 @@ const char *fr_process_watch(struct fr_process *p, int socket, const struct fr_p
 		return "its connection alone, as /proc does not tell processes apart";
 	if (id->space != self.space)
 		return "its connection alone, as it is on another host or in another PID namespace";
-	p->fd = (int)syscall(SYS_pidfd_open, (pid_t)id->pid, 0);
+	p->fd = fr_fd_own((int)syscall(SYS_pidfd_open, (pid_t)id->pid, 0));
 	if (p->fd < 0 && errno == ESRCH) {
 		p->is_gone = true;
 		return "that its process has ended already";
@@ -148,6 +149,6 @@ bool fr_process_has_ended(const struct fr_process *p)
 void fr_process_unwatch(struct fr_process *p)
 {
 	if (p->fd >= 0)
-		close(p->fd);
+		fr_fd_close(p->fd);
 	p->fd = -1;
 }

@@ -28,10 +28,34 @@
 struct waiting_id {
 	struct waiting_id *next;
 	unsigned char secret[FR_AUTH_KEY_BYTES];
-	int listen_fd;
+	int listen_fd; /* -1 in a forked child, where it is closed */
+	pid_t maker;
 };
 static pthread_mutex_t waiting_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t waiting_once = PTHREAD_ONCE_INIT;
 static struct waiting_id *waiting_ids;
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&waiting_lock);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&waiting_lock);
+}
+
+static void after_fork_in_child(void)
+{
+	for (struct waiting_id *w = waiting_ids; w; w = w->next)
+		w->listen_fd = -1;
+	pthread_mutex_init(&waiting_lock, NULL);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
 
 static ferrule_status_t remember(const unsigned char *secret, int listen_fd)
 {
@@ -41,6 +65,8 @@ static ferrule_status_t remember(const unsigned char *secret, int listen_fd)
 		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for a unique id");
 	memcpy(w->secret, secret, sizeof(w->secret));
 	w->listen_fd = listen_fd;
+	w->maker = getpid();
+	pthread_once(&waiting_once, watch_forks);
 	pthread_mutex_lock(&waiting_lock);
 	w->next = waiting_ids;
 	waiting_ids = w;
@@ -48,11 +74,11 @@ static ferrule_status_t remember(const unsigned char *secret, int listen_fd)
 	return FERRULE_OK;
 }
 
-/* The listening socket of an id, which is forgotten here; -1 when there is none. */
+/* The listening socket of an id, which is forgotten here; or -1 and the error. */
 static int recall(const unsigned char *secret)
 {
 	struct waiting_id *found = NULL;
-	int fd = -1;
+	int fd = -1, maker = 0;
 
 	pthread_mutex_lock(&waiting_lock);
 	for (struct waiting_id **at = &waiting_ids; *at; at = &(*at)->next) {
@@ -65,9 +91,19 @@ static int recall(const unsigned char *secret)
 	pthread_mutex_unlock(&waiting_lock);
 	if (found) {
 		fd = found->listen_fd;
+		maker = (int)found->maker;
 		fr_wipe(found->secret, sizeof(found->secret));
 		free(found);
 	}
+	if (found && fd < 0)
+		fr_error(FERRULE_ERR_ARGUMENT,
+		         "id: was made by process %d before it forked this one, process %d; rank 0 "
+		         "must be the process that made the id, so make it after the fork",
+		         maker, (int)getpid());
+	else if (!found)
+		fr_error(FERRULE_ERR_ARGUMENT,
+		         "rank 0 must be the process that made the id, and an id makes one "
+		         "communicator; this id is not waiting in this process");
 	return fd;
 }
 
@@ -230,10 +266,7 @@ static ferrule_status_t open_with(const struct fr_boot_id *id, int rank, int n_r
 	if (rank == 0) {
 		listen_fd = recall(id->secret);
 		if (listen_fd < 0)
-			return fr_error(
-				FERRULE_ERR_ARGUMENT,
-				"rank 0 must be the process that made the id, and an id makes "
-				"one communicator; this id is not waiting in this process");
+			return FERRULE_ERR_ARGUMENT;
 	}
 	if (n_ranks == 1) {
 		close(listen_fd);

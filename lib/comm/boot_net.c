@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/descriptors.h"
 #include "lib/base/netif.h"
 #include "lib/base/system.h"
 
@@ -162,7 +163,8 @@ static int listen_on(const struct fr_net_addr *a, uint16_t *port_out)
 {
 	struct fr_net_addr bound = {.length = sizeof(bound.storage)};
 	const int one = 1, zero = 0;
-	const int fd = socket(a->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const int fd = fr_fd_own(
+		socket(a->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
 	if (fd < 0)
 		return -1;
@@ -270,7 +272,8 @@ static bool is_connected_to_itself(int fd)
 
 int fr_net_dial(const struct fr_net_addr *a, uint64_t deadline_ns)
 {
-	const int fd = socket(a->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const int fd = fr_fd_own(
+		socket(a->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	int error = 0;
 
 	if (fd < 0)

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/descriptors.h"
 #include "lib/base/error.h"
 #include "lib/base/key_file.h"
 #include "lib/base/log.h"
@@ -43,7 +44,7 @@ static void free_server(struct fr_boot_server *s)
 	if (s->listen_fd >= 0)
 		close(s->listen_fd);
 	if (s->epoll_fd >= 0)
-		close(s->epoll_fd);
+		fr_fd_close(s->epoll_fd);
 	free(s->guests);
 	free(s->members);
 	free(s->polls);
@@ -69,7 +70,7 @@ static ferrule_status_t new_server(const struct fr_star_params *p, int listen_fd
 	size_t need, limit;
 	fr_descriptors_reserve(n + 4, &need, &limit);
 	s->listen_fd = listen_fd;
-	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->epoll_fd = fr_fd_own(epoll_create1(EPOLL_CLOEXEC));
 	const int epoll_errno = errno;
 	s->n_ranks = p->n_ranks;
 	s->members = calloc(n, sizeof(*s->members));
@@ -249,8 +250,8 @@ static ferrule_status_t accept_guests(struct fr_boot_server *s)
 
 	while (status == FERRULE_OK) {
 		struct fr_net_addr from = {.length = sizeof(from.storage)};
-		const int fd = accept4(s->listen_fd, (struct sockaddr *)&from.storage, &from.length,
-		                       SOCK_CLOEXEC | SOCK_NONBLOCK);
+		const int fd = fr_fd_own(accept4(s->listen_fd, (struct sockaddr *)&from.storage,
+		                                 &from.length, SOCK_CLOEXEC | SOCK_NONBLOCK));
 		if (fd >= 0) {
 			fr_net_prepare(fd);
 			struct fr_guest *g = guest_slot(s);

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/base/descriptors.h"
 #include "lib/base/log.h"
 
 /* Changes the log holds; who looks more seldom takes everything for changed. */
@@ -100,6 +101,7 @@ static int open_descriptor(char *why, size_t why_bytes)
 
 	if (fd < 0 && errno == EINVAL)
 		fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	fr_fd_own(fd);
 	if (fd < 0) {
 		snprintf(why, why_bytes, "userfaultfd: %s%s", strerror(errno),
 		         errno == EPERM ? " (a container's seccomp rules forbid it by default)"
@@ -117,7 +119,7 @@ static int open_descriptor(char *why, size_t why_bytes)
 	         "userfaultfd: this kernel does not report unmapping, or has no "
 	         "write-protect mode: %s",
 	         strerror(errno));
-	close(fd);
+	fr_fd_close(fd);
 	return -1;
 }
 
@@ -169,7 +171,7 @@ static bool start(struct fr_watch *w, char *why, size_t why_bytes)
 	w->fd = open_descriptor(why, why_bytes);
 	if (w->fd < 0)
 		return false;
-	w->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	w->pagemap = fr_fd_own(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
 	if (w->pagemap < 0) {
 		snprintf(why, why_bytes, "cannot open /proc/self/pagemap: %s", strerror(errno));
 		goto err_close;
@@ -187,9 +189,9 @@ static bool start(struct fr_watch *w, char *why, size_t why_bytes)
 	snprintf(why, why_bytes, "no thread to watch memory: %s", strerror(error));
 	munmap(w->page, (size_t)sysconf(_SC_PAGESIZE));
 err_close_pagemap:
-	close(w->pagemap);
+	fr_fd_close(w->pagemap);
 err_close:
-	close(w->fd);
+	fr_fd_close(w->fd);
 	return false;
 }
 
@@ -199,9 +201,7 @@ struct fr_watch *fr_watch_get(char *why, size_t why_bytes)
 
 	pthread_mutex_lock(&the_watch.lock);
 	if (the_watch.is_running && fr_watch_turn(w) == 0) {
-		/* A forked child: what it inherited is its parent's. */
-		close(w->fd);
-		close(w->pagemap);
+		/* A forked child: what it inherited is its parent's, and closed already. */
 		munmap(w->page, (size_t)sysconf(_SC_PAGESIZE));
 		the_watch.is_running = false;
 	}

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/descriptors.h"
 #include "lib/base/error.h"
 #include "lib/base/key_file.h"
 #include "lib/base/log.h"
@@ -78,7 +79,8 @@ static int await(int fd, short events, uint64_t deadline_ns)
 static int listen_at(const struct addrinfo *a)
 {
 	const int one = 1, zero = 0;
-	const int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const int fd =
+		fr_fd_own(socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 
 	if (fd < 0)
 		return -1;
@@ -265,8 +267,8 @@ static struct guest *receive_guests(struct reception *r, uint64_t deadline_ns)
 			continue;
 		struct sockaddr_storage from;
 		socklen_t length = sizeof(from);
-		const int fd = accept4(r->listener, (struct sockaddr *)&from, &length,
-		                       SOCK_CLOEXEC | SOCK_NONBLOCK);
+		const int fd = fr_fd_own(accept4(r->listener, (struct sockaddr *)&from, &length,
+		                                 SOCK_CLOEXEC | SOCK_NONBLOCK));
 		if (fd >= 0)
 			admit(r, fd, &from, length);
 		else if (errno == EMFILE || errno == ENFILE)
@@ -390,7 +392,8 @@ static ferrule_status_t prove_to_server(int fd, const char *peer, uint64_t deadl
 /* One try at one address; errno says why not. */
 static int connect_to(const struct addrinfo *a, uint64_t deadline_ns)
 {
-	const int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const int fd =
+		fr_fd_own(socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	int err = 0;
 	socklen_t length = sizeof(err);
 

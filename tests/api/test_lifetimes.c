@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 
 #include "tests/api/t_job.h"
 #include "tests/support/t_main.h"
+#include "tests/support/t_spawn.h"
 
 static const char *const transports[] = {"shm", "tcp"};
 
@@ -214,6 +216,72 @@ static void test_children_with_a_communicator_of_their_own(void)
 		close(fds[0]);
 		close(fds[1]);
 	}
+}
+
+static void a_parents_id(struct t_job_rank *r)
+{
+	const ferrule_unique_id_t *id = r->arg;
+	ferrule_comm_t comm;
+
+	t_fails(r, ferrule_comm_create(id, 0, 1, NULL, &comm), FERRULE_ERR_ARGUMENT);
+	t_check(r, strstr(ferrule_comm_error_text(NULL), "before it forked this one") != NULL);
+}
+
+/* ---- descriptors ---- */
+
+/* Sockets, shared memory and the like that are open; what is not the library's is open before. */
+static int n_open(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static int n_before;
+
+static void nothing_of_the_librarys(struct t_job_rank *r)
+{
+	t_check(r, n_open() == n_before);
+	/* Numbers that the library used are the child's now, and stay so. */
+	const int mine = dup(STDERR_FILENO);
+
+	t_ok(r, ferrule_comm_destroy(r->comm));
+	t_check(r, fcntl(mine, F_GETFD) >= 0);
+	t_check(r, n_open() == n_before + 1);
+}
+
+static int rank_of_descriptors(int rank, int n, void *arg)
+{
+	struct t_job_rank r = {.rank = rank, .n = n};
+	ferrule_unique_id_t id;
+
+	setenv("FERRULE_TRANSPORT", arg, 1);
+	n_before = n_open();
+	t_ok(&r, ferrule_unique_id_create(&id));
+	if (!t_ok(&r, ferrule_comm_create_from_env(NULL, &r.comm)))
+		return 1;
+	check_sum(&r);
+	t_check(&r, n_open() > n_before);
+	in_child(&r, nothing_of_the_librarys);
+	r.arg = &id;
+	in_child(&r, a_parents_id);
+	check_sum(&r);
+	/* The parent's id is still good. */
+	t_ok(&r, ferrule_comm_finalize(r.comm));
+	t_ok(&r, ferrule_comm_destroy(r.comm));
+	t_ok(&r, ferrule_comm_create(&id, 0, 1, NULL, &r.comm));
+	t_ok(&r, ferrule_comm_destroy(r.comm));
+	return r.failures > 0;
+}
+
+static void test_a_forked_child_has_no_descriptors(void)
+{
+	for (int t = 0; t < 2; t++)
+		CU_ASSERT_EQUAL(
+			t_spawn(2, 60, rank_of_descriptors, (void *)(uintptr_t)transports[t], NULL),
+			0);
 }
 
 /* ---- destroyed by another thread ---- */
@@ -449,6 +517,7 @@ int main(void)
 		{"a forked child has no operations", test_a_forked_child_has_no_operations},
 		{"children with a communicator of their own",
 	         test_children_with_a_communicator_of_their_own},
+		{"a forked child has no descriptors", test_a_forked_child_has_no_descriptors},
 		{"destroyed by another thread", test_destroyed_by_another_thread},
 		{"destroyed under a storm of calls", test_destroyed_under_a_storm_of_calls},
 		{"stale handles", test_stale_handles},

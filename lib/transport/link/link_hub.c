@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/base/descriptors.h"
 #include "lib/base/settings.h"
 #include "lib/transport/link/link_place.h"
 #include "lib/transport/transport.h"
@@ -28,7 +29,8 @@ static int listen_at(struct fr_link_place *place)
 	struct sockaddr_storage at;
 	socklen_t length = fr_link_place_sockaddr(place, &at);
 	const int one = 1;
-	const int fd = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	const int fd =
+		fr_fd_own(socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (fd < 0)
 		return -1;
 	if (at.ss_family == AF_INET6)

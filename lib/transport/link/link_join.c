@@ -9,6 +9,7 @@
  */
 #include "config.h"
 
+#include "lib/base/descriptors.h"
 #include "lib/transport/link/link_hub.h"
 
 #include <assert.h>
@@ -234,7 +235,7 @@ static void try_connect(struct join *j, struct conn *c)
 	const struct fr_link_place *place = &a->places[c->place % a->n_places];
 	struct sockaddr_storage to;
 	const socklen_t length = fr_link_place_sockaddr(place, &to);
-	c->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c->fd = fr_fd_own(socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 	if (c->fd < 0) {
 		const int err = errno;
 		if (!make_room(j, err))
@@ -374,7 +375,8 @@ static struct conn *stranger_slot(struct join *j)
 static void accept_all(struct join *j, int listener)
 {
 	for (;;) {
-		const int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		const int fd =
+			fr_fd_own(accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
 		if (fd < 0 && fr_is_exhaustion(errno)) {
 			const int err = errno;
 			if (!make_room(j, err)) {

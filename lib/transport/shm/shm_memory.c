@@ -9,6 +9,7 @@
  * created, so that memory given out later is already reachable without another word.
  */
 #include "config.h"
+#include "lib/base/descriptors.h"
 #include "lib/transport/shm/shm.h"
 
 #include <errno.h>
@@ -60,7 +61,7 @@ void shm_memory_drop(struct shm_map *map)
 static ferrule_status_t create_region(const char *name, size_t bytes, size_t backed, int *fd_out,
                                       struct shm_map *map)
 {
-	const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const int fd = fr_fd_own(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 
 	if (fd < 0)
 		return FERRULE_ERR_SYSTEM;

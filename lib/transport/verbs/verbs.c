@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/descriptors.h"
 #include "lib/base/settings.h"
 #include "lib/transport/transport_list.h"
 
@@ -91,7 +92,7 @@ static void vb_destroy(struct fr_vb *t)
 	if (t->hub != NULL)
 		fr_link_hub_close(t->hub);
 	if (t->epoll >= 0)
-		close(t->epoll);
+		fr_fd_close(t->epoll);
 	free(t->eps);
 	free(t);
 }
@@ -186,7 +187,7 @@ static ferrule_status_t vb_open(const struct fr_transport_params *params, struct
 	t->host_of = params->host_of;
 	t->memory_bytes = sizeof(*t);
 	size_up(t);
-	t->epoll = epoll_create1(EPOLL_CLOEXEC);
+	t->epoll = fr_fd_own(epoll_create1(EPOLL_CLOEXEC));
 	t->eps = calloc((size_t)t->n_ranks, sizeof(struct fr_vb_ep *));
 	snprintf(why, why_bytes, "verbs: no memory for %d ranks", t->n_ranks);
 	if (t->eps == NULL || t->epoll < 0)

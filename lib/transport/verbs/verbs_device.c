@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/descriptors.h"
 #include "lib/base/parse.h"
 #include "lib/base/settings.h"
 #include "lib/transport/verbs/verbs_numa.h"
@@ -394,6 +395,8 @@ static ferrule_status_t make_queues(struct fr_verbs_device *d, int cq_entries, c
 		call = "fcntl(O_NONBLOCK)";
 		if (set_nonblocking(d->channel->fd) == 0 &&
 		    set_nonblocking(d->context->async_fd) == 0) {
+			fr_fd_own(d->channel->fd);
+			fr_fd_own(d->context->async_fd);
 			call = "ibv_create_cq";
 			d->cq = v->create_cq(d->context, cq_entries, d, d->channel, 0);
 		}
@@ -439,8 +442,11 @@ void fr_verbs_device_close(struct fr_verbs_device *d)
 		v->ack_cq_events(d->cq, d->events_unacked);
 	if (d->cq)
 		v->destroy_cq(d->cq);
-	if (d->channel)
+	if (d->channel) {
+		fr_fd_forget(d->channel->fd);
+		fr_fd_forget(d->context->async_fd);
 		v->destroy_comp_channel(d->channel);
+	}
 	if (d->pd)
 		v->dealloc_pd(d->pd);
 	if (d->context)
