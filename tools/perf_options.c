@@ -150,6 +150,66 @@ static int usage_error(const struct fr_usage *usage, const char *text)
 	return FR_PERF_EXIT_USAGE;
 }
 
+/* Options that mean something to a device alone.  A figure must not look as if it had been taken
+ * with what nobody heeded. */
+struct device_option {
+	const char *name;
+	size_t offset;     /* of an int64_t, -1 when it was not given */
+	bool is_a_setting; /* the transport verbs takes it, by set_settings() */
+};
+
+static const struct device_option device_options[] = {
+	{"-i, --ib-port", FIELD(ib_port), true},
+	{"-x, --gid-index", FIELD(gid_index), true},
+	{"-m, --mtu", FIELD(mtu), true},
+	{"-I, --inline_size", FIELD(inline_bytes), true},
+	{"-S, --sl", FIELD(service_level), true},
+	{"--tclass", FIELD(traffic_class), true},
+	{"-u, --qp-timeout", FIELD(qp_timeout), true},
+	{"--retry_count", FIELD(retry_count), true},
+	{"-t, --tx-depth", FIELD(tx_depth), false},
+	{"-r, --rx-depth", FIELD(rx_depth), false},
+};
+
+/* The first option that was given and would be ignored via contract; NULL: none. */
+static const char *ignored_option(const struct fr_perf_options *o, bool is_verbs)
+{
+	const size_t n = sizeof(device_options) / sizeof(device_options[0]);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct device_option *const d = &device_options[i];
+		const int64_t value = *(const int64_t *)((const char *)o + d->offset);
+		if (value >= 0 && !(is_verbs && d->is_a_setting))
+			return d->name;
+	}
+	if (o->use_rdma_cm)
+		return "-R, --rdma_cm";
+	return o->device && !is_verbs ? "-d, --ib-dev" : NULL;
+}
+
+static bool is_by_contract(const struct fr_perf_options *o, bool is_verbs)
+{
+	return o->via ? strcmp(o->via, "contract") == 0 : !is_verbs;
+}
+
+static int check_device_options(const struct fr_usage *usage, const struct fr_perf_options *o,
+                                bool is_verbs)
+{
+	const char *const name = is_by_contract(o, is_verbs) ? ignored_option(o, is_verbs) : NULL;
+
+	if (!name)
+		return FR_PERF_EXIT_OK;
+	if (is_verbs)
+		fr_usage_error(usage,
+		               "option %s: goes with queue pairs; via contract the transport "
+		               "chooses, see FERRULE_IB_* in ferrule-settings(7)",
+		               name);
+	else
+		fr_usage_error(usage, "option %s: the transport %s takes no notice of it", name,
+		               o->transport);
+	return FR_PERF_EXIT_USAGE;
+}
+
 /* What the option table and the library cannot say. */
 static int check(const struct fr_usage *usage, const struct fr_perf_options *o, bool is_verbs)
 {
@@ -172,7 +232,7 @@ static int check(const struct fr_usage *usage, const struct fr_perf_options *o, 
 		fr_usage_error(usage, "option --plot: %s", why);
 		return FR_PERF_EXIT_USAGE;
 	}
-	return FR_PERF_EXIT_OK;
+	return check_device_options(usage, o, is_verbs);
 }
 
 /* The library takes the key out of the environment again, and takes it from nowhere else. */
@@ -246,7 +306,7 @@ int fr_perf_options_apply(const struct fr_usage *usage, const struct fr_perf_opt
 			return key_status;
 	}
 	ferrule_perf_defaults(&p, sizeof(p), test, op_of(o->op));
-	const bool by_contract = o->via ? strcmp(o->via, "contract") == 0 : !is_verbs;
+	const bool by_contract = is_by_contract(o, is_verbs);
 	p.via = by_contract ? FERRULE_PERF_VIA_CONTRACT : FERRULE_PERF_VIA_VERBS;
 	p.transport = by_contract ? (is_verbs ? "verbs" : o->transport) : NULL;
 	p.host = o->host;

@@ -170,6 +170,14 @@ lacking=
 # --- mistakes
 check "an option that is none" refuses_line "unknown option" ./ferrule bw --frob
 check "an option of bw" refuses_line "unknown option" ./ferrule lat --bidirectional
+for option in "-d mlx5_0" "-i 1" "-x 3" "-m 1024" "-t 4" "-r 10" "-I 16" -R "-S 3" "--tclass 5" "-u 10" \
+	"--retry_count 3"; do
+	# shellcheck disable=SC2086
+	check "$option means nothing to shared memory" refuses_line "takes no notice of it" \
+		./ferrule bw --local --transport shm $option
+done
+check "what only queue pairs have" refuses_line "goes with queue pairs" \
+	./ferrule bw --local --via contract -t 4
 check "an operation that is none" refuses_line "allowed: write|write_imm|read|send" \
 	./ferrule bw --op push
 check "a transport that is none" gives 1 ./ferrule bw --local --transport pigeon
