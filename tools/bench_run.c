@@ -31,13 +31,15 @@ static void add_to_plot(const struct run *run, const struct fr_bench_case *what,
                         const struct fr_bench_result *result, bool is_in_place)
 {
 	const bool has_op = what->coll->has_op;
+	/* One rank has no bus bandwidth. */
+	const double gbytes_s = run->bench.n_ranks > 1 ? result->busbw : result->algbw;
 	char label[96];
 
 	if (!run->plot)
 		return;
 	snprintf(label, sizeof(label), "%s %s%s%s", what->coll->name, ferrule_type_name(what->type),
 	         has_op ? " " : "", has_op ? ferrule_redop_name(what->op) : "");
-	if (!fr_plot_add(run->plot, label, is_in_place, (double)what->bytes, result->busbw))
+	if (!fr_plot_add(run->plot, label, is_in_place, (double)what->bytes, gbytes_s))
 		fprintf(stderr, "ferrule bench: no memory to plot %s\n", label);
 }
 
@@ -251,6 +253,8 @@ int fr_bench_run(const struct fr_bench_options *options)
 	}
 	if (options->plot && b->rank == 0)
 		run.plot = fr_plot_create();
+	if (run.plot && b->n_ranks == 1)
+		fr_plot_set_axis(run.plot, "size / time (GB/s)");
 	status = run_all(&run);
 	if (status == FERRULE_OK) {
 		status = ferrule_comm_finalize(b->comm);

@@ -48,7 +48,8 @@ static const struct fr_option options[] = {
          "write the send buffer anew before every timed call;\n"
          "then each call is timed by itself"},
 	{0, "plot", "FILE", FR_OPTION_TEXT, FIELD(plot), 0, 0, NULL,
-         "draw bus bandwidth against size to FILE.svg or FILE.png"},
+         "draw bus bandwidth (of one rank: algbw) against size to\n"
+         "FILE.svg or FILE.png"},
 	{0, "json", NULL, FR_OPTION_FLAG, FIELD(json), 0, 0, NULL,
          "one JSON object a line and size instead of the table"},
 	{0, NULL, NULL, FR_OPTION_FLAG, 0, 0, 0, NULL, NULL},
