@@ -2,13 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* How long a pipe's reader may take to come: it may be started at the same time. */
 #define READER_TICKS 500
 #define TICK_US      10000
+/* How long it may take to read what is left in the pipe. */
+#define DRAIN_TICKS   1000
+#define DRAIN_TICK_MS 2
 
 static bool is_pipe(const char *path)
 {
@@ -80,6 +85,24 @@ bool fr_out_flush(FILE *f, char *why, size_t n)
 	return false;
 }
 
+void fr_out_close(FILE *f)
+{
+	struct pollfd reader = {.fd = fileno(f)};
+	int unread;
+
+	/* Of anything but a pipe FIONREAD means something else. */
+	const bool is_pipe_end = lseek(fileno(f), 0, SEEK_CUR) < 0 && errno == ESPIPE &&
+	                         !isatty(fileno(f)) && fflush(f) == 0;
+	for (int i = 0; is_pipe_end && i < DRAIN_TICKS; i++) {
+		if (ioctl(fileno(f), FIONREAD, &unread) != 0 || unread == 0)
+			break;
+		/* No event is asked for: this sees that the reader has gone, or waits. */
+		if (poll(&reader, 1, DRAIN_TICK_MS) != 0)
+			break;
+	}
+	fclose(f);
+}
+
 bool fr_out_put(const char *path, const void *bytes, size_t n_bytes, char *why, size_t n)
 {
 	char reason[128];
@@ -98,6 +121,6 @@ bool fr_out_put(const char *path, const void *bytes, size_t n_bytes, char *why, 
 			snprintf(why, n, "cannot write to %s, which is cut off now: %s", path,
 			         strerror(errno));
 	}
-	fclose(f);
+	fr_out_close(f);
 	return is_done;
 }

@@ -22,6 +22,9 @@ FILE *fr_out_open(const char *path, bool keep, char *why, size_t n);
 bool fr_out_is_file(FILE *f);
 /* fr_out_flush - is all that was written so far where it belongs?  If not, the reason in `why`. */
 bool fr_out_flush(FILE *f, char *why, size_t n);
+/* fr_out_close - a pipe's reader has a moment to take what is left: scripts end it when this
+ * program ends.  What fr_out_flush() did not see may be lost. */
+void fr_out_close(FILE *f);
 /* fr_out_put - `path` becomes these bytes; nothing of them is left in a file when that fails. */
 bool fr_out_put(const char *path, const void *bytes, size_t n_bytes, char *why, size_t n);
 

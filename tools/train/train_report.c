@@ -156,7 +156,7 @@ void fr_train_report_close(struct fr_train_report *r)
 	if (r->curve && r->curve != r->csv)
 		fclose(r->curve);
 	if (r->csv)
-		fclose(r->csv);
+		fr_out_close(r->csv);
 	r->csv = r->curve = NULL;
 }
 
