@@ -140,11 +140,12 @@ ferrule_status_t fr_server_fail_died(struct fr_boot_server *s, int rank)
 
 /* ---- whose fault ---- */
 
-/* Does an error of this kind come from what another rank did, or did not do? */
+/* May an error of this kind come from what another rank did, or did not do?  A rank that died may
+ * also have left the others unable to agree. */
 static bool is_about_others(ferrule_status_t status)
 {
-	return status == FERRULE_ERR_PEER_DIED || status == FERRULE_ERR_PEER_LEFT ||
-	       status == FERRULE_ERR_TIMEOUT || status == FERRULE_ERR_ABORTED;
+	return status != FERRULE_ERR_SYSTEM && status != FERRULE_ERR_NO_MEMORY &&
+	       status != FERRULE_ERR_SETTING && status != FERRULE_ERR_ARGUMENT;
 }
 
 /* A member other than `teller` whose connection has ended without a word; -1: none. */

@@ -261,8 +261,10 @@ static void sweep_transports(int n_ranks, int culprit, int what, unsigned long f
                              unsigned long stride)
 {
 	static const char *const both[] = {"shm", "tcp"};
-	const char *only = getenv("T_TRANSPORT");
+	const char *only = getenv("T_TRANSPORT"), *more = getenv("T_RANKS");
 
+	if (more && atoi(more) > n_ranks && atoi(more) <= RANKS_MAX)
+		n_ranks = atoi(more);
 	for (int i = 0; i < (only ? 1 : 2); i++) {
 		struct run *run = new_run(only ? only : both[i], n_ranks, culprit, what);
 
