@@ -12,7 +12,10 @@
  * any more.  The kernels ask each other once a second (keepalive probes), and fr_link_look() has
  * ours ask more often once a second has gone without an answer.  So some lost packets mean
  * nothing, and neither does a peer that is stopped or busy, as its kernel answers.  Heartbeats of
- * our own would add nothing to that but bytes that a peer which computes does not read.
+ * our own would add nothing to that but bytes that a peer which computes does not read.  What none
+ * of them tells is the end of a peer on another host whose child holds the connection, made by a
+ * bare clone() that runs no handlers: its neighbours see that, and abort, but one without
+ * neighbours is missed until the deadline.
  *
  * A hub makes all links of one transport: it listens, connects, proves the job key (auth.h)
  * and, for a transport that wants them, makes further connections ("lanes") to the same peer
