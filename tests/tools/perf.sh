@@ -139,21 +139,18 @@ check "... perftest's keys" grep -Eq '"t_min": [0-9.e+-]+, "t_max": [0-9.e+-]+, 
 check "unbound" gives 0 ./ferrule lat --local --bind none --transport shm -n 100 --json
 check "... says so" prints '"Bound_to_cores": "none"'
 check "binding goes with --local" refuses_line "goes with --local" ./ferrule lat --bind core
-if [ "$(taskset -c 0 nproc 2>/dev/null)" = 1 ] && [ "$(nproc)" -ge 2 ]; then
-	if [ "$(lscpu -p=core 2>/dev/null | grep -v '^#' | sort -u | wc -l)" -ge 2 ]; then
-		check "two cores" gives 0 ./ferrule lat --local --transport shm -n 100
-		check "... a side has one of its own" grep -Eq 'Bound to cores  : ([0-9]+) and [0-9]+$' \
-			"$work/out"
-	else
-		skip "two cores" "this machine has one"
-	fi
-	check "one core" gives 0 taskset -c 0 ./ferrule lat --local --transport shm -n 20
-	check "... is left unbound" prints "Bound to cores  : none"
-	check "... or refused" gives 1 taskset -c 0 ./ferrule bw --local --bind core --transport shm
-	check "... with the number" complains "two sides do not fit the 1 core that may be used"
-else
-	skip "binding to cores" "needs taskset and two processors"
-fi
+[ "$(lscpu -p=core 2>/dev/null | grep -v '^#' | sort -u | wc -l)" -ge 2 ] ||
+	lacking="this machine has one core"
+check "two cores" gives 0 ./ferrule lat --local --transport shm -n 100
+check "... a side has one of its own" grep -Eq 'Bound to cores  : ([0-9]+) and [0-9]+$' "$work/out"
+lacking=
+{ [ "$(taskset -c 0 nproc 2>/dev/null)" = 1 ] && [ "$(nproc)" -ge 2 ]; } ||
+	lacking="needs taskset and two processors"
+check "one core" gives 0 taskset -c 0 ./ferrule lat --local --transport shm -n 20
+check "... is left unbound" prints "Bound to cores  : none"
+check "... or refused" gives 1 taskset -c 0 ./ferrule bw --local --bind core --transport shm
+check "... with the number" complains "two sides do not fit the 1 core that may be used"
+lacking=
 check "a file of JSON" gives 0 ./ferrule lat --local --transport shm -n 100 \
 	--out_json_file "$work/lat.json"
 check "... valid" is_json "$work/lat.json"
