@@ -49,6 +49,21 @@ enum ferrule_redop {
 };
 #define FERRULE_N_REDOPS 5
 
+/*
+ * At the limits of a type.  Sums and products are rounded to the type itself before they go on to
+ * another rank or are divided, whatever is computed with inside:
+ *
+ *   integers            wrap (two's complement)
+ *   half, bfloat16, float, double, f8e5m2
+ *                       become infinite
+ *   f8e4m3              stays at +-448, its largest number
+ *
+ * AVG divides the sum, so it is wrong where the sum is: 448 and 448 of f8e4m3 average to 224, 100
+ * and 100 of int8 to -28.  Where sums may pass the limit, scale before they are made: with an
+ * operator of ferrule_redop_create_premul_sum() and the factor one over the number of ranks.  For
+ * integers that truncates every rank's share.
+ */
+
 /* A built-in operator above, or one made by ferrule_redop_create_premul_sum(). */
 typedef int ferrule_redop_t;
 

@@ -230,7 +230,13 @@ const char *ferrule_comm_error_text(ferrule_comm_t comm)
 {
 	const struct ferrule_comm *c = fr_comm_peek(comm);
 
-	return c && !fr_comm_is_forked(comm) ? c->error_text : fr_error_text();
+	if (!c || fr_comm_is_forked(comm))
+		return fr_error_text();
+	/* Who is told to be too early must not write into what another thread works with. */
+	if (fr_error_status() == FERRULE_ERR_BUSY &&
+	    atomic_load_explicit(&c->fault, memory_order_acquire) == FERRULE_OK)
+		return fr_error_text();
+	return c->error_text;
 }
 
 ferrule_status_t ferrule_comm_get_stats(ferrule_comm_t comm, struct ferrule_comm_stats *stats)

@@ -14,6 +14,7 @@
 
 /* Belongs to the thread, like errno; there is no object yet that could hold it. */
 static _Thread_local char last_text[TEXT_BYTES];
+static _Thread_local ferrule_status_t last_status;
 
 ferrule_status_t fr_error(ferrule_status_t status, const char *format, ...)
 {
@@ -25,6 +26,7 @@ ferrule_status_t fr_error(ferrule_status_t status, const char *format, ...)
 	fr_vformat(text, sizeof(text), format, args);
 	va_end(args);
 	memcpy(last_text, text, sizeof(text));
+	last_status = status;
 	fr_log(FR_LOG_DEBUG, "%s: %s", ferrule_status_name(status), text);
 	return status;
 }
@@ -32,4 +34,9 @@ ferrule_status_t fr_error(ferrule_status_t status, const char *format, ...)
 const char *fr_error_text(void)
 {
 	return last_text;
+}
+
+ferrule_status_t fr_error_status(void)
+{
+	return last_status;
 }

@@ -16,5 +16,7 @@ ferrule_status_t fr_error(ferrule_status_t status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* fr_error_text - this thread's last text, "" when there is none. */
 const char *fr_error_text(void);
+/* fr_error_status - the status it came with; FERRULE_OK when there is none. */
+ferrule_status_t fr_error_status(void);
 
 #endif

@@ -71,6 +71,7 @@ struct ferrule_comm {
 	_Atomic uint32_t guard; /* generation and enum fr_guard; see handle.h */
 	_Atomic int state;      /* enum fr_comm_state */
 	bool thread_multiple;
+	_Atomic uint8_t called; /* as fr_call.coll, of the call begun last; for who finds it busy */
 	int rank, n_ranks;
 	uint64_t sequence;   /* of collectives, counted from 1 */
 	uint64_t safe_count; /* counts up to here need no arithmetic to be accepted */

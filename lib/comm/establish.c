@@ -135,6 +135,7 @@ static ferrule_status_t new_comm(const struct fr_founding *f, struct ferrule_com
 	c->comm_id = f->comm_id;
 	c->config = *f->config;
 	c->thread_multiple = f->config->thread_multiple;
+	c->called = FR_CALL_IDLE;
 	memcpy(c->job_key, f->job_key, sizeof(c->job_key));
 	snprintf(c->master_addr, sizeof(c->master_addr), "%s", f->master_addr);
 	c->memory_limit = host_memory_bytes();

@@ -135,12 +135,15 @@ ferrule_comm_t fr_comm_open(struct ferrule_comm *c)
 	return fr_comm_handle(c);
 }
 
-static ferrule_status_t busy(void)
+static ferrule_status_t busy(const struct ferrule_comm *c)
 {
+	const uint8_t called = atomic_load_explicit(&c->called, memory_order_relaxed);
+
 	return fr_error(
 		FERRULE_ERR_BUSY,
-		"comm: another thread is inside a call on this communicator; create it with "
-		"FERRULE_THREAD_MULTIPLE to have calls wait for each other");
+		"comm: another thread is inside a call on this communicator, the last that began "
+		"is %s; create it with FERRULE_THREAD_MULTIPLE to have calls wait for each other",
+		called == FR_CALL_IDLE ? "none" : fr_called_name(called));
 }
 
 static ferrule_status_t forked(const struct ferrule_comm *c)
@@ -164,7 +167,7 @@ static ferrule_status_t refusal(ferrule_comm_t handle, uint32_t guard)
 		                "comm: %p was destroyed, or is being destroyed by another thread; "
 		                "nothing may follow ferrule_comm_destroy()",
 		                (void *)handle);
-	return guard & FR_GUARD_FORKED ? forked(c) : busy();
+	return guard & FR_GUARD_FORKED ? forked(c) : busy(c);
 }
 
 ferrule_status_t fr_comm_enter_slowly(ferrule_comm_t handle)

@@ -41,6 +41,7 @@ ferrule_status_t fr_part_run(struct ferrule_comm *c, struct fr_shape *shape, con
 		if (status != FERRULE_OK)
 			return fr_part_refused(c, shape, fr_comm_refuse(c, status));
 	}
+	atomic_store_explicit(&c->called, shape->call.coll, memory_order_relaxed);
 	fr_call_number(&shape->call, next_sequence(c, shape));
 	status = fr_exec_run(c->exec, shape->plans[in_place], send, recv, factor_of(c, shape),
 	                     &shape->call);
@@ -77,6 +78,7 @@ ferrule_status_t fr_part_start(struct ferrule_comm *c, struct fr_part *part)
 {
 	struct fr_call call = part->shape->call;
 
+	atomic_store_explicit(&c->called, call.coll, memory_order_relaxed);
 	fr_call_number(&call, next_sequence(c, part->shape));
 	const ferrule_status_t status =
 		fr_exec_start(c->exec, part->shape->plans[part->in_place], part->send, part->recv,

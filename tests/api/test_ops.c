@@ -375,6 +375,7 @@ static void *overlap(void *arg)
 
 	while (t_now() < deadline)
 		if (ferrule_comm_get_stats(h->r->comm, &stats) == FERRULE_ERR_BUSY) {
+			t_says(h->r, "another thread is inside a call on this communicator");
 			atomic_store(&h->seen, 1);
 			break;
 		}
