@@ -116,7 +116,8 @@ typedef struct ferrule_perf *ferrule_perf_t;
  */
 ferrule_status_t ferrule_perf_open(const struct ferrule_perf_params *params,
                                    ferrule_perf_t *perf_out);
-/* ferrule_perf_close - ends the measurement and frees everything.  NULL is a no-op. */
+/* ferrule_perf_close - ends the measurement and frees everything.  NULL is a no-op.  In a forked
+ * child, where it is all that is allowed, it frees memory and leaves the parent's alone. */
 void ferrule_perf_close(ferrule_perf_t perf);
 
 /* One end of the path, for people. */

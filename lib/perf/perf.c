@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
@@ -119,6 +120,7 @@ ferrule_status_t ferrule_perf_open(const struct ferrule_perf_params *params,
 		return fr_error(FERRULE_ERR_NO_MEMORY, "no memory for a measurement");
 	}
 	perf->control.fd = -1;
+	perf->owner = getpid();
 	perf->is_active = !perf->params.is_server || perf->params.is_bidirectional;
 	perf->engine = perf->params.via == FERRULE_PERF_VIA_VERBS ? &fr_perf_verbs_engine
 	                                                          : &fr_perf_contract_engine;
@@ -136,9 +138,11 @@ void ferrule_perf_close(ferrule_perf_t perf)
 {
 	if (perf == NULL)
 		return;
-	if (perf->engine != NULL)
+	/* Sockets, shared memory and hardware are the parent's in a forked child. */
+	if (perf->engine != NULL && perf->owner == getpid()) {
 		perf->engine->close(perf);
-	fr_perf_control_close(&perf->control);
+		fr_perf_control_close(&perf->control);
+	}
 	fr_perf_samples_fini(&perf->samples);
 	free(perf->marks);
 	free_params(&perf->params);
@@ -325,6 +329,11 @@ ferrule_status_t ferrule_perf_measure(ferrule_perf_t perf, uint64_t bytes,
 		return fr_error(FERRULE_ERR_ARGUMENT,
 		                "size: %zu is not that of struct ferrule_perf_result, %zu",
 		                out->size, sizeof(*out));
+	if (perf->owner != getpid())
+		return fr_error(FERRULE_ERR_ARGUMENT,
+		                "perf: belongs to process %d, which opened it; this is process %d, "
+		                "forked from it later, and may only close its copy",
+		                (int)perf->owner, (int)getpid());
 	if (bytes < 1 || bytes > perf->params.max_bytes)
 		return fr_error(FERRULE_ERR_ARGUMENT,
 		                "bytes: %llu is not allowed; allowed: 1 to max_bytes, %llu",

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <ferrule/perf.h>
 #include "lib/perf/perf_control.h"
@@ -50,6 +51,7 @@ struct fr_perf_outcome {
 struct ferrule_perf {
 	struct ferrule_perf_params params; /* its texts are ours */
 	bool is_active;
+	pid_t owner; /* the process that opened it; in a forked child it may only be closed */
 	struct fr_perf_control control;
 	struct fr_perf_watch watch;
 	const struct fr_perf_engine *engine;

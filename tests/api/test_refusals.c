@@ -231,7 +231,7 @@ static void all_refuse(struct t_job_rank *r)
 	ferrule_comm_t child;
 	float total = 0;
 
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < 8; round++) {
 		const float mine = (float)round;
 
 		for (int i = 0; i <= round % 3; i++) {
