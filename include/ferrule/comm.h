@@ -165,9 +165,9 @@ ferrule_status_t ferrule_comm_report(ferrule_comm_t comm, struct ferrule_comm_re
 
 /*
  * ferrule_comm_path - how messages go to `peer`, in words: "shm", or "verbs: mlx5_0 port 1, GID
- * 10.0.0.1 (v2, index 3) to 10.0.0.2 (v2, index 3), MTU 4096".  Of a rank on this machine with which
- * no memory is shared it says why: "tcp (same machine, but no shared memory: Permission denied)".
- * Cut to `bytes`.
+ * 10.0.0.1 (v2, index 3) to 10.0.0.2 (v2, index 3), MTU 4096".  Of a rank on this machine with
+ * which no memory is shared it says why: "tcp (same machine, but no shared memory: Permission
+ * denied)". Cut to `bytes`.
  */
 ferrule_status_t ferrule_comm_path(ferrule_comm_t comm, int peer, char *text, size_t bytes);
 
