@@ -123,6 +123,24 @@ static void test_a_folder_or_file_that_others_could_touch_is_not_used(void)
 	rmdir(folder);
 }
 
+/* Whoever may move the link would choose the folder. */
+static void test_a_link_to_a_folder_is_not_followed(void)
+{
+	unsigned char key[FR_AUTH_KEY_BYTES];
+	char link[sizeof(folder) + 8];
+
+	use_own_folder(0700);
+	snprintf(link, sizeof(link), "%s-link", folder);
+	CU_ASSERT_EQUAL_FATAL(symlink(folder, link), 0);
+	setenv("XDG_RUNTIME_DIR", link, 1);
+	struct fr_key_file f = publish("link", key);
+	CU_ASSERT_NOT_EQUAL(strncmp(f.path, folder, strlen(folder)), 0);
+	fr_key_file_remove(&f);
+	unlink(link);
+	/* Nothing lies in it. */
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
+}
+
 static int read_as_nobody(int rank, int n_ranks, void *arg)
 {
 	unsigned char read[FR_AUTH_KEY_BYTES];
@@ -168,6 +186,7 @@ int main(void)
 	         test_a_killed_process_leaves_no_key_that_is_taken},
 		{"a folder or file that others could touch is not used",
 	         test_a_folder_or_file_that_others_could_touch_is_not_used},
+		{"a link to a folder is not followed", test_a_link_to_a_folder_is_not_followed},
 		{"another user does not read it", test_another_user_does_not_read_it},
 		{"without a folder of the session one is made",
 	         test_without_a_folder_of_the_session_one_is_made},

@@ -73,6 +73,32 @@ static void test_another_user_does_not_get_as_far_as_the_socket(void)
 	fr_private_close(&s);
 }
 
+/* Root can go everywhere, and means no job of this user. */
+static int listen_as_nobody_for_root(int rank, int n_ranks, void *arg)
+{
+	(void)rank, (void)n_ranks, (void)arg;
+	struct fr_private_socket s = listen_or_fail();
+	const int client = fr_private_connect(s.path);
+
+	/* Who has connected already is known as root. */
+	if (client < 0 || setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || seteuid(NOBODY) != 0)
+		return 1;
+	const int server = fr_private_accept(&s);
+	if (seteuid(0) != 0)
+		return 1;
+	fr_private_close(&s);
+	return server >= 0;
+}
+
+static void test_root_is_not_let_in_for_another_user(void)
+{
+	if (geteuid() != 0) {
+		t_skip("needs root, to become another user");
+		return;
+	}
+	CU_ASSERT_EQUAL(t_spawn(1, 10, listen_as_nobody_for_root, NULL, NULL), 0);
+}
+
 static void test_a_mask_of_the_process_does_not_matter(void)
 {
 	const mode_t before = umask(0777);
@@ -153,6 +179,7 @@ int main(void)
 		{"a process of this user comes in", test_a_process_of_this_user_comes_in},
 		{"another user does not get as far as the socket",
 	         test_another_user_does_not_get_as_far_as_the_socket},
+		{"root is not let in for another user", test_root_is_not_let_in_for_another_user},
 		{"a mask of the process does not matter",
 	         test_a_mask_of_the_process_does_not_matter},
 		{"what a killed process left is swept", test_what_a_killed_process_left_is_swept},
