@@ -212,9 +212,9 @@ static void queue_line(struct stream *s, const char *rest, size_t n)
 	if (s->sink->is_broken)
 		return;
 	const int tag_length = snprintf(tag, sizeof(tag), "[%d] ", s->rank);
+	const size_t held = buffer_length(&s->line); /* a buffer that is empty may have no memory */
 	if (!buffer_append(&s->sink->queue, tag, (size_t)tag_length) ||
-	    !buffer_append(&s->sink->queue, s->line.data + s->line.begin,
-	                   buffer_length(&s->line)) ||
+	    (held > 0 && !buffer_append(&s->sink->queue, s->line.data + s->line.begin, held)) ||
 	    !buffer_append(&s->sink->queue, rest, n))
 		s->sink->error = ENOMEM;
 	s->line.begin = s->line.end = 0;

@@ -107,6 +107,8 @@ static ferrule_status_t overhear(struct fr_boot_server *s, int rank, bool has_en
 		unsigned char wire[FR_BOOT_HEAD_BYTES];
 		struct fr_boot_head head;
 		const ssize_t n = recv(m->fd, wire, sizeof(wire), MSG_PEEK);
+		if (n <= 0 && !is_too_early(n))
+			return fail_recv(s, rank, n);
 		const bool is_ahead = n == (ssize_t)sizeof(wire) && m->heard == 0 &&
 		                      fr_boot_get_head(wire, &head) && head.kind == FR_BOOT_DATA;
 		if (is_ahead && has_ended)

@@ -69,9 +69,9 @@ struct fr_comm_lasting {
 struct ferrule_comm {
 	/* What every call touches comes first. */
 	_Atomic uint32_t guard; /* generation and enum fr_guard; see handle.h */
-	_Atomic int state;      /* enum fr_comm_state */
-	bool thread_multiple;
 	_Atomic uint8_t called; /* as fr_call.coll, of the call begun last; for who finds it busy */
+	_Atomic int state;      /* enum fr_comm_state; from here on zeroed for the next life */
+	bool thread_multiple;
 	int rank, n_ranks;
 	uint64_t sequence;   /* of collectives, counted from 1 */
 	uint64_t safe_count; /* counts up to here need no arithmetic to be accepted */

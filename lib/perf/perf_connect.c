@@ -22,6 +22,8 @@
 
 /* Between two tries to reach a server that is not there yet. */
 #define RETRY_NS 50000000u
+/* How long a server may listen before its key file is there. */
+#define EARLY_NS 1000000000u
 /* Strangers are not to keep a client waiting. */
 #define BACKLOG 128
 
@@ -241,6 +243,7 @@ static int hear(struct guest *g)
 		fr_log(FR_LOG_WARNING, "%s was turned away: it has another key", g->name);
 		return -1;
 	}
+	fr_log(FR_LOG_INFO, "%s has proved the key", g->name);
 	fr_auth_prove(&g->auth, proof);
 	return send(g->fd, proof, sizeof(proof), MSG_NOSIGNAL) == sizeof(proof) ? 1 : -1;
 }
@@ -352,8 +355,9 @@ static ferrule_status_t no_proof(const char *peer)
 	                peer);
 }
 
+/* INPROGRESS: try again, on a new connection. */
 static ferrule_status_t prove_to_server(int fd, const char *peer, uint64_t deadline_ns,
-                                        struct fr_perf_key *key)
+                                        bool may_be_early, struct fr_perf_key *key)
 {
 	unsigned char mine[FR_AUTH_PROOF_BYTES], theirs[FR_AUTH_PROOF_BYTES];
 	struct fr_perf_hello hello;
@@ -373,6 +377,9 @@ static ferrule_status_t prove_to_server(int fd, const char *peer, uint64_t deadl
 	const int kind = fr_perf_key_take(&auth, &hello);
 	if (kind < 0)
 		return no_proof(peer);
+	/* A server listens a moment before its key file is there. */
+	if (kind == FR_PERF_KEY_FILE && key->kind == FR_PERF_KEY_NONE && may_be_early)
+		return FERRULE_INPROGRESS;
 	if (kind != (int)key->kind)
 		return fr_perf_key_differ(peer, key->kind, (enum fr_perf_key_kind)kind);
 	if (kind == FR_PERF_KEY_NONE && fr_settings()->require_key)
@@ -387,6 +394,13 @@ static ferrule_status_t prove_to_server(int fd, const char *peer, uint64_t deadl
 		return no_proof(peer);
 	fr_perf_key_warn(key, peer);
 	return FERRULE_OK;
+}
+
+static void rest(void)
+{
+	const struct timespec pause = {.tv_nsec = RETRY_NS};
+
+	nanosleep(&pause, NULL);
 }
 
 /* One try at one address; errno says why not. */
@@ -413,37 +427,53 @@ static int connect_to(const struct addrinfo *a, uint64_t deadline_ns)
 	return -1;
 }
 
+/* Any of the addresses, again and again until the deadline; -1 with errno. */
+static int connect_to_any(const struct addrinfo *list, uint64_t deadline_ns, char *peer,
+                          size_t peer_bytes)
+{
+	for (;;) {
+		for (const struct addrinfo *a = list; a; a = a->ai_next) {
+			const int fd = connect_to(a, deadline_ns);
+
+			if (fd < 0)
+				continue;
+			name_peer(a->ai_addr, a->ai_addrlen, peer, peer_bytes);
+			return fd;
+		}
+		if (fr_clock_ns() + RETRY_NS >= deadline_ns)
+			return -1;
+		rest();
+	}
+}
+
 ferrule_status_t fr_perf_connect(const char *host, const char *port, uint64_t deadline_ns,
                                  int *fd_out, char *peer, size_t peer_bytes,
                                  struct fr_perf_key *key_out)
 {
+	const uint64_t early_until = fr_clock_ns() + EARLY_NS;
 	struct addrinfo *list;
-	const ferrule_status_t status = resolve(host, port, &list);
-	const struct timespec pause = {.tv_nsec = RETRY_NS};
-	int fd = -1, err = 0;
+	ferrule_status_t status = resolve(host, port, &list);
+	int fd;
 
 	if (status != FERRULE_OK)
 		return status;
-	for (;;) {
-		for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-			fd = connect_to(a, deadline_ns);
-			err = errno;
-			if (fd >= 0)
-				name_peer(a->ai_addr, a->ai_addrlen, peer, peer_bytes);
-		}
-		if (fd >= 0 || fr_clock_ns() + RETRY_NS >= deadline_ns)
+	do {
+		fd = connect_to_any(list, deadline_ns, peer, peer_bytes);
+		if (fd < 0) {
+			status = fr_error(FERRULE_ERR_TIMEOUT,
+			                  "cannot reach a server at %s, port %s: %s", host, port,
+			                  strerror(errno));
 			break;
-		nanosleep(&pause, NULL);
-	}
+		}
+		status = prove_to_server(fd, peer, deadline_ns, fr_clock_ns() < early_until,
+		                         key_out);
+		if (status != FERRULE_OK)
+			close(fd);
+		if (status == FERRULE_INPROGRESS)
+			rest();
+	} while (status == FERRULE_INPROGRESS);
 	freeaddrinfo(list);
-	if (fd < 0)
-		return fr_error(FERRULE_ERR_TIMEOUT, "cannot reach a server at %s, port %s: %s",
-		                host, port, strerror(err));
-	const ferrule_status_t proof = prove_to_server(fd, peer, deadline_ns, key_out);
-	if (proof != FERRULE_OK) {
-		close(fd);
-		return proof;
-	}
-	*fd_out = fd;
-	return FERRULE_OK;
+	if (status == FERRULE_OK)
+		*fd_out = fd;
+	return status;
 }
