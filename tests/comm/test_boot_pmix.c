@@ -128,21 +128,23 @@ static int await_mpirun(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+#ifdef HAVE_PMIX
+#define HAS_PMIX 1
+#else
+#define HAS_PMIX 0
+#endif
+
 static void play(const char *scene)
 {
-#ifdef HAVE_PMIX
 	char path[64];
 	const char *mpirun = find_mpirun(path, sizeof(path));
 
-	if (!mpirun) {
+	if (!HAS_PMIX)
+		t_skip("built without PMIx (Debian: libpmix-dev)");
+	else if (!mpirun)
 		t_skip("mpirun.openmpi is not installed (Debian: openmpi-bin)");
-		return;
-	}
-	CU_ASSERT_EQUAL(await_mpirun(start_mpirun(mpirun, scene)), 0);
-#else
-	(void)scene;
-	t_skip("built without PMIx (Debian: libpmix-dev)");
-#endif
+	else
+		CU_ASSERT_EQUAL(await_mpirun(start_mpirun(mpirun, scene)), 0);
 }
 
 static void test_ranks_meet_under_mpirun_again_and_again(void)
