@@ -12,6 +12,7 @@
 
 #include "tools/launch.h"
 #include "tools/options.h"
+#include "tools/train/train_paths.h"
 #include "tools/train/train_run.h"
 
 /* What the option table fills. */
@@ -225,6 +226,21 @@ static int interpret(const struct arguments *a, struct fr_train_options *o)
 	return FR_EXIT_OK;
 }
 
+/* What is outside of the command line: other ranks, and files. */
+static int look_around(const struct arguments *a, const struct fr_train_options *o)
+{
+	char why[400];
+
+	if (a->n_ranks > 0 && fr_launch_is_rank(why, sizeof(why)))
+		return fr_usage_error(&usage,
+		                      "option -N, --ranks: this process already is %s; leave "
+		                      "-N away",
+		                      why);
+	if (!fr_train_paths_check(o, why, sizeof(why)))
+		return fr_usage_error(&usage, "%s", why);
+	return FR_EXIT_OK;
+}
+
 /* Rank 0 speaks for errors that all ranks have; others only of what they alone know. */
 static void print_error(ferrule_comm_t comm, const struct fr_train_error *error)
 {
@@ -300,8 +316,10 @@ int fr_cmd_train(int argc, char **argv)
 	case FR_PARSED_RUN:
 		break;
 	}
-	const int status = interpret(&arguments, &job.options);
+	int status = interpret(&arguments, &job.options);
 
+	if (!status)
+		status = look_around(&arguments, &job.options);
 	if (status)
 		return status;
 	job.transport = arguments.transport;

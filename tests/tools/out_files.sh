@@ -50,6 +50,26 @@ check "a checkpoint through a link" gives 0 $train --checkpoint "$work/link.ckpt
 check "... that stays one" test -L "$work/link.ckpt"
 check "... is where it leads" gives 0 $train --resume "$work/real.ckpt"
 
+# --- what must not be overwritten
+cp "$work/d.csv" "$work/kept.csv"
+kept="./ferrule train --data $work/kept.csv --epochs 1 --batch 2 --log-every 0"
+ln -s kept.csv "$work/kept.link"
+check "a curve over the data" gives 2 $kept --loss-csv "$work/kept.link"
+check "... is told" complains "options --data and --loss-csv name one file"
+check "a checkpoint over the data" gives 2 $kept --checkpoint "$work/kept.csv"
+check "... is told" complains "options --data and --checkpoint name one file"
+check "a curve over the test data" gives 2 $train --test-data "$work/kept.csv" \
+	--loss-csv "$work/kept.csv"
+check "a checkpoint over something else" gives 2 $train --checkpoint "$work/kept.csv"
+check "... is told" complains "is there and is no checkpoint"
+check "... all of which is still there" cmp "$work/d.csv" "$work/kept.csv"
+check "a curve over a checkpoint" gives 2 $train --resume "$work/real.ckpt" \
+	--loss-csv "$work/real.ckpt"
+check "two results in one file" gives 2 $train --checkpoint "$work/two" --loss-csv "$work/two"
+check "a checkpoint over the one before" gives 0 $train --checkpoint "$work/real.ckpt"
+check "ranks that start ranks" gives 2 env RANK=0 WORLD_SIZE=1 $train -N 2
+check "... are told" complains "leave -N away"
+
 # --- data
 check "data from a pipe" sh -c \
 	"cat $work/d.csv | ./ferrule train --data /dev/stdin --epochs 1 >/dev/null"
