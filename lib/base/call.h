@@ -78,6 +78,15 @@ struct fr_refusal {
 	char text[FR_REFUSAL_TEXT_BYTES]; /* why, with a NUL at its end */
 };
 _Static_assert(sizeof(struct fr_refusal) == 256, "struct fr_refusal travels between ranks");
+/* What a rank refuses next does not hide what it refused before: a place for the collective, one
+ * for a message sent and one for a message received.  fr_refusal_place - which it is. */
+#define FR_REFUSAL_PLACES 3
+static inline int fr_refusal_place(const struct fr_refusal *refusal)
+{
+	if (refusal->call.algo != FR_CALL_PAIRWISE)
+		return 0;
+	return refusal->call.op == 0 ? 1 : 2;
+}
 /* fr_refusal_is_sound - does what another rank wrote make sense? */
 bool fr_refusal_is_sound(const struct fr_refusal *refusal);
 

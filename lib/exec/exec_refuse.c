@@ -112,18 +112,26 @@ static const struct fr_call *refused_call(struct fr_exec *x, const struct fr_cal
 	return NULL;
 }
 
+/* What rank r refused, at this place; false when that is nothing, or nonsense. */
+static bool heard(const struct fr_exec *x, int r, int place, struct fr_refusal *out)
+{
+	struct fr_ep *ep = x->params.eps[r];
+
+	return ep && ep->ops->peer_refusal && ep->ops->peer_refusal(ep, place, out) &&
+	       fr_refusal_is_sound(out) && fr_refusal_place(out) == place;
+}
+
 /* The first peer that has refused what is waited for; -1: none. */
 static int find(struct fr_exec *x, const struct fr_call *call, int board_peer,
                 struct fr_refusal *theirs, const struct fr_call **mine_out)
 {
-	for (int r = 0; r < x->params.n_ranks; r++) {
-		struct fr_ep *ep = x->params.eps[r];
+	for (int i = 0; i < x->params.n_ranks * FR_REFUSAL_PLACES; i++) {
+		const int r = i / FR_REFUSAL_PLACES;
 
-		if (!ep || !ep->ops->peer_refusal || !ep->ops->peer_refusal(ep, theirs) ||
-		    !fr_refusal_is_sound(theirs))
+		if (!heard(x, r, i % FR_REFUSAL_PLACES, theirs))
 			continue;
 		*mine_out = refused_call(x, call, board_peer, r, theirs);
-		if (*mine_out && !has_come(ep, *mine_out))
+		if (*mine_out && !has_come(x->params.eps[r], *mine_out))
 			return r;
 	}
 	return -1;
@@ -132,12 +140,9 @@ static int find(struct fr_exec *x, const struct fr_call *call, int board_peer,
 ferrule_status_t fr_exec_refused(struct fr_exec *x, uint64_t sequence, char *text, size_t bytes)
 {
 	for (int r = 0; r < x->params.n_ranks; r++) {
-		struct fr_ep *ep = x->params.eps[r];
 		struct fr_refusal theirs;
 
-		if (!ep || !ep->ops->peer_refusal || !ep->ops->peer_refusal(ep, &theirs) ||
-		    !fr_refusal_is_sound(&theirs) || theirs.call.algo == FR_CALL_PAIRWISE ||
-		    theirs.call.sequence != sequence ||
+		if (!heard(x, r, 0, &theirs) || theirs.call.sequence != sequence ||
 		    theirs.count <= count_of(&x->refused, sequence))
 			continue;
 		snprintf(text, bytes, "rank %d: %s", r, theirs.text);
@@ -179,11 +184,17 @@ void fr_refuse_text(const struct fr_exec *x, int peer, const struct fr_call *min
 	char call[128];
 
 	buf[0] = '\0';
-	if (!explains(refusal, mine, peer)) {
+	/* Of a group that was refused the last message is remembered, to whomever it was. */
+	const int about = mine->algo == FR_CALL_PAIRWISE ? peer : refusal->call.root;
+
+	if (!explains(refusal, mine, about)) {
 		/* What it told may not have been read yet; how the peer is, is another matter. */
 		(void)ep->ops->check(ep);
-		if (!ep->ops->peer_refusal || !ep->ops->peer_refusal(ep, &theirs) ||
-		    !explains(&theirs, mine, rank))
+		int place = 0;
+		while (place < FR_REFUSAL_PLACES &&
+		       !(heard(x, peer, place, &theirs) && explains(&theirs, mine, rank)))
+			place++;
+		if (place == FR_REFUSAL_PLACES)
 			return;
 		refusal = &theirs;
 		rank = peer;

@@ -153,10 +153,10 @@ struct fr_ep_ops {
 	 * it does wait; the answer comes in with check(). */
 	void (*ask)(struct fr_ep *ep);
 	/* refuse, peer_refusal - optional, both or neither.  Tells the peer, without waiting, of a
-	 * call that this rank refused; and the last one that the peer told of, false when there is
-	 * none.  The caller checks what it says. */
+	 * call that this rank refused; and the last one of that place (fr_refusal_place()) that the
+	 * peer told of, false when there is none.  The caller checks what it says. */
 	void (*refuse)(struct fr_ep *ep, const struct fr_refusal *refusal);
-	bool (*peer_refusal)(struct fr_ep *ep, struct fr_refusal *refusal_out);
+	bool (*peer_refusal)(struct fr_ep *ep, int place, struct fr_refusal *refusal_out);
 };
 
 /* The part of an endpoint every transport shares; each embeds it as its first member. */

@@ -139,6 +139,31 @@ static ferrule_status_t ungrouped(ferrule_comm_t comm, int odd)
 	return ferrule_group_end(comm);
 }
 
+/* A message each way: what is refused of one must not hide the other. */
+static ferrule_status_t unexchanged(ferrule_comm_t comm, int odd)
+{
+	const int peer = odd ? 0 : 1;
+
+	if (ferrule_comm_rank(comm) == 2)
+		return ferrule_barrier(comm);
+	return ferrule_sendrecv(comm, x, 10, peer, y, 10, peer,
+	                        odd ? (ferrule_type_t)99 : FERRULE_FLOAT32);
+}
+
+static ferrule_status_t ungrouped_both_ways(ferrule_comm_t comm, int odd)
+{
+	const int rank = ferrule_comm_rank(comm);
+
+	ferrule_group_begin(comm);
+	for (int peer = 0; peer < 3; peer++) {
+		if (peer == rank)
+			continue;
+		ferrule_send(comm, x, 10, odd ? (ferrule_type_t)99 : FERRULE_FLOAT32, peer);
+		ferrule_recv(comm, y + 10 * peer, 10, FERRULE_FLOAT32, peer);
+	}
+	return ferrule_group_end(comm);
+}
+
 static const struct refusal refusals[] = {
 	{"no send buffer", "send: NULL, must be a buffer of 8 bytes", null_send},
 	{"no recv buffer", "recv: NULL, must be a buffer of", null_recv_of_much},
@@ -155,6 +180,8 @@ static const struct refusal refusals[] = {
 	{"send", "send: NULL", unsent},
 	{"recv", "recv: NULL", unreceived},
 	{"message of a group", "send: NULL", ungrouped},
+	{"messages both ways", "type: 99, must be", unexchanged},
+	{"messages both ways of a group", "type: 99, must be", ungrouped_both_ways},
 };
 
 struct trial {

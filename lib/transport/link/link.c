@@ -92,6 +92,14 @@ static void consume(struct fr_link *l, unsigned bytes)
 	memmove(l->in, l->in + bytes, l->in_bytes);
 }
 
+static void take_refusal(struct fr_link *l, const void *body)
+{
+	struct fr_refusal refusal;
+
+	memcpy(&refusal, body, sizeof(refusal));
+	l->last_refusal[fr_refusal_place(&refusal)] = refusal;
+}
+
 static void take_frame(struct fr_link *l, const struct fr_link_frame *frame)
 {
 	switch (frame->kind) {
@@ -104,7 +112,7 @@ static void take_frame(struct fr_link *l, const struct fr_link_frame *frame)
 		l->is_asked = true;
 		break;
 	case FR_LINK_REFUSAL:
-		memcpy(&l->last_refusal, frame->body, sizeof(l->last_refusal));
+		take_refusal(l, frame->body);
 		break;
 	case FR_LINK_GOODBYE:
 		l->has_left = true;
@@ -381,10 +389,10 @@ void fr_link_refuse(struct fr_link *l, const struct fr_refusal *refusal)
 		tell(l, &head, refusal, LAST_WORDS_BYTES);
 }
 
-bool fr_link_peer_refusal(const struct fr_link *l, struct fr_refusal *refusal_out)
+bool fr_link_peer_refusal(const struct fr_link *l, int place, struct fr_refusal *refusal_out)
 {
-	*refusal_out = l->last_refusal;
-	return l->last_refusal.count != 0;
+	*refusal_out = l->last_refusal[place];
+	return refusal_out->count != 0;
 }
 
 /* ---- the end ---- */

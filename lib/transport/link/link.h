@@ -106,16 +106,17 @@ struct fr_link {
 	ferrule_status_t fault; /* and its fault: FERRULE_OK, or what every call returns */
 	bool has_left;          /* the peer said GOODBYE */
 	bool has_last_call;
-	struct fr_call last_call;       /* what the peer was last known to be doing */
-	struct fr_wait last_wait;       /* what it told of its waiting; beat 0: nothing yet */
-	bool is_asked;                  /* the peer wants to know what we wait for */
-	struct fr_refusal last_refusal; /* the call it refused last; count 0: none */
-	uint64_t lost_at;               /* when the data path was first seen to be gone; 0: never */
-	struct fr_process process;      /* the peer's */
-	uint64_t ended_at;              /* when that was first seen to have ended; 0: never */
-	uint64_t silence_ns;            /* the longest silence that is borne; 0: any */
-	uint64_t asked_at;              /* when we last looked how long it is silent, */
-	unsigned n_asked;               /* and how often we have asked in vain */
+	struct fr_call last_call; /* what the peer was last known to be doing */
+	struct fr_wait last_wait; /* what it told of its waiting; beat 0: nothing yet */
+	bool is_asked;            /* the peer wants to know what we wait for */
+	/* The calls it refused last, by fr_refusal_place(); count 0: none. */
+	struct fr_refusal last_refusal[FR_REFUSAL_PLACES];
+	uint64_t lost_at;          /* when the data path was first seen to be gone; 0: never */
+	struct fr_process process; /* the peer's */
+	uint64_t ended_at;         /* when that was first seen to have ended; 0: never */
+	uint64_t silence_ns;       /* the longest silence that is borne; 0: any */
+	uint64_t asked_at;         /* when we last looked how long it is silent, */
+	unsigned n_asked;          /* and how often we have asked in vain */
 	uint64_t status_at, status_epoch;
 	unsigned in_bytes, out_bytes;
 	unsigned char in[FR_LINK_IN_BYTES], out[FR_LINK_OUT_BYTES];
@@ -165,7 +166,7 @@ bool fr_link_peer_wait(const struct fr_link *l, struct fr_wait *wait_out);
 void fr_link_ask(struct fr_link *l);
 /* fr_link_refuse, fr_link_peer_refusal - likewise. */
 void fr_link_refuse(struct fr_link *l, const struct fr_refusal *refusal);
-bool fr_link_peer_refusal(const struct fr_link *l, struct fr_refusal *refusal_out);
+bool fr_link_peer_refusal(const struct fr_link *l, int place, struct fr_refusal *refusal_out);
 /* fr_link_abort, fr_link_goodbye - last words, without blocking. */
 void fr_link_abort(struct fr_link *l, const char *reason);
 void fr_link_goodbye(struct fr_link *l);

@@ -28,7 +28,7 @@
 #define SHM_ALIGN   64
 #define SHM_PAGE    4096
 #define SHM_MAGIC   0x46525348u /* "FRSH" */
-#define SHM_VERSION 4
+#define SHM_VERSION 5
 
 enum shm_state { SHM_ALIVE = 1, SHM_LEFT = 2, SHM_ABORTED = 3 };
 
@@ -99,9 +99,12 @@ struct shm_stream {
 	_Alignas(SHM_LINE) _Atomic uint64_t distance_probe; /* tx: a line for rx to time */
 	_Alignas(SHM_LINE) struct shm_post posts[SHM_N_POSTS];
 	_Alignas(SHM_LINE) struct shm_header headers[SHM_N_HEADERS];
-	/* tx: what w refused last, and r may wait in; `refusals` is odd while it is written. */
-	_Alignas(SHM_LINE) _Atomic uint32_t refusals;
-	struct fr_refusal refusal;
+	/* tx: what w refused last, and r may wait in, by fr_refusal_place(); `writes` is odd while
+	 * one is written. */
+	struct {
+		_Alignas(SHM_LINE) _Atomic uint32_t writes;
+		struct fr_refusal refusal;
+	} refused[FR_REFUSAL_PLACES];
 };
 
 /* From this size on a receiver posts, and a sender to an arena in use waits for the post. */

@@ -600,24 +600,27 @@ static bool peer_wait(struct fr_ep *ep, struct fr_wait *wait_out)
 static void refuse(struct fr_ep *ep, const struct fr_refusal *refusal)
 {
 	struct shm_stream *s = peer_of(ep)->tx.stream;
-	const uint32_t n = atomic_load_explicit(&s->refusals, memory_order_relaxed);
+	const int place = fr_refusal_place(refusal);
+	_Atomic uint32_t *const writes = &s->refused[place].writes;
+	const uint32_t n = atomic_load_explicit(writes, memory_order_relaxed);
 
-	atomic_store_explicit(&s->refusals, n + 1, memory_order_relaxed);
+	atomic_store_explicit(writes, n + 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
-	s->refusal = *refusal;
-	atomic_store_explicit(&s->refusals, n + 2, memory_order_release);
+	s->refused[place].refusal = *refusal;
+	atomic_store_explicit(writes, n + 2, memory_order_release);
 }
 
-static bool peer_refusal(struct fr_ep *ep, struct fr_refusal *refusal_out)
+static bool peer_refusal(struct fr_ep *ep, int place, struct fr_refusal *refusal_out)
 {
 	const struct shm_stream *s = peer_of(ep)->rx.stream;
-	const uint32_t n = atomic_load_explicit(&s->refusals, memory_order_acquire);
+	const _Atomic uint32_t *const writes = &s->refused[place].writes;
+	const uint32_t n = atomic_load_explicit(writes, memory_order_acquire);
 
 	if (n == 0 || n % 2 != 0)
 		return false;
-	*refusal_out = s->refusal;
+	*refusal_out = s->refused[place].refusal;
 	atomic_thread_fence(memory_order_acquire);
-	return atomic_load_explicit(&s->refusals, memory_order_relaxed) == n;
+	return atomic_load_explicit(writes, memory_order_relaxed) == n;
 }
 
 void shm_stream_init(struct shm_transport *t, struct shm_peer *p)

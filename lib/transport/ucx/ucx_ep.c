@@ -312,9 +312,9 @@ static void ucx_refuse(struct fr_ep *ep, const struct fr_refusal *refusal)
 	fr_link_refuse(&fr_ucx_ep_of(ep)->link, refusal);
 }
 
-static bool ucx_peer_refusal(struct fr_ep *ep, struct fr_refusal *refusal_out)
+static bool ucx_peer_refusal(struct fr_ep *ep, int place, struct fr_refusal *refusal_out)
 {
-	return fr_link_peer_refusal(&fr_ucx_ep_of(ep)->link, refusal_out);
+	return fr_link_peer_refusal(&fr_ucx_ep_of(ep)->link, place, refusal_out);
 }
 
 const struct fr_ep_ops fr_ucx_ep_ops = {
