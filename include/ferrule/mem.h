@@ -18,6 +18,9 @@ extern "C" {
  * Local.  The memory belongs to the caller until ferrule_mem_free() and must not be used
  * after its communicator is destroyed (destroy frees what is left).  Backed at once: a
  * full /dev/shm is FERRULE_ERR_NO_MEMORY here, never a SIGBUS later.
+ *
+ * A process that is forked shares this memory, as peers do, and has no copy of it: what the child
+ * writes there, its parent and the parent's collectives read.
  */
 ferrule_status_t ferrule_mem_alloc(ferrule_comm_t comm, size_t bytes, void **ptr_out);
 

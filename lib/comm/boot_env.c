@@ -118,7 +118,8 @@ ferrule_status_t fr_boot_env_parse(const struct fr_boot_env_text *text, int stor
 	if (status == FERRULE_OK)
 		status = parse_number(text->rank_name ? text->rank_name : "RANK", text->rank, 0,
 		                      env.n_ranks - 1, &env.rank);
-	if (status == FERRULE_OK && text->local_rank)
+	/* A rank that is alone may have inherited it, as from a rank that started it. */
+	if (status == FERRULE_OK && text->local_rank && env.n_ranks > 1)
 		status = parse_number("LOCAL_RANK", text->local_rank, 0, env.n_ranks - 1,
 		                      &local_rank);
 	if (status == FERRULE_OK && env.n_ranks > 1) {

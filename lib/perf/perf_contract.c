@@ -128,17 +128,13 @@ static ferrule_status_t meet(struct contract *c, struct fr_transport_params *par
 static ferrule_status_t find_transport(struct contract *c)
 {
 	const char *name = c->perf->params.transport ? c->perf->params.transport : "verbs";
-	char names[128] = "", why[256] = "";
+	char why[256] = "";
 
-	for (const struct fr_transport_ops *const *ops = fr_transports; *ops != NULL; ops++) {
-		const size_t used = strlen(names);
-		snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "",
-		         (*ops)->name);
-	}
+	/* One that is named was found when the parameters were checked. */
 	c->ops = fr_transport_find(name);
 	if (c->ops == NULL)
-		return fr_error(FERRULE_ERR_ARGUMENT,
-		                "transport: '%s' is not in this build; allowed: %s", name, names);
+		return fr_error(FERRULE_ERR_UNSUPPORTED, "transport: %s is not in this build",
+		                name);
 	if (!c->ops->usable(why, sizeof(why)))
 		return fr_error(FERRULE_ERR_UNSUPPORTED, "transport: %s cannot be used here: %s",
 		                name, why);

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "lib/base/error.h"
+#include "lib/base/parse.h"
 #include "lib/base/text.h"
 #include "lib/perf/perf_internal.h"
+#include "lib/transport/transport.h"
 
 #define HELLO_BYTES     2048
 #define MODERATED_BYTES 8192 /* larger messages have a completion each, as in perftest */
@@ -147,6 +149,29 @@ static ferrule_status_t check_combination(const struct ferrule_perf_params *p)
 	                op_names[p->op], via_names[p->via], why);
 }
 
+/* Now, since a server would find out only when its client has come. */
+static ferrule_status_t check_names(const struct ferrule_perf_params *p)
+{
+	char names[128] = "";
+	int64_t number;
+
+	/* A service is looked up by its name; what is a number has to be one of a port. */
+	if (p->port && p->port[0] && strspn(p->port, "-0123456789") == strlen(p->port) &&
+	    !fr_parse_int(p->port, 1, 65535, &number))
+		return fr_error(FERRULE_ERR_ARGUMENT,
+		                "port: %s is not allowed; allowed: 1 to 65535, or a service's name",
+		                p->port);
+	if (!p->transport || fr_transport_find(p->transport))
+		return FERRULE_OK;
+	for (const struct fr_transport_ops *const *ops = fr_transports; *ops != NULL; ops++) {
+		const size_t used = strlen(names);
+		snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "",
+		         (*ops)->name);
+	}
+	return fr_error(FERRULE_ERR_ARGUMENT, "transport: '%s' is not in this build; allowed: %s",
+	                p->transport, names);
+}
+
 ferrule_status_t fr_perf_params_check(const struct ferrule_perf_params *p)
 {
 	if (p->size != sizeof(*p))
@@ -154,8 +179,10 @@ ferrule_status_t fr_perf_params_check(const struct ferrule_perf_params *p)
 		                "size: %zu is not that of struct ferrule_perf_params, %zu; fill it "
 		                "in with ferrule_perf_defaults()",
 		                p->size, sizeof(*p));
-	const ferrule_status_t status = check_bounds(p);
-	return status == FERRULE_OK ? check_combination(p) : status;
+	ferrule_status_t status = check_bounds(p);
+	if (status == FERRULE_OK)
+		status = check_combination(p);
+	return status == FERRULE_OK ? check_names(p) : status;
 }
 
 /* ---- both sides ---- */

@@ -189,6 +189,12 @@ check "an operation that is none" refuses_line "allowed: write|write_imm|read|se
 	./ferrule bw --op push
 check "a transport that is none" gives 1 ./ferrule bw --local --transport pigeon
 check "... names those that are" complains "allowed: shm"
+# A server, which would find out when its client comes.
+check "... at once" gives 1 timeout 20 ./ferrule bw --transport pigeon
+for number in 0 -1 65536 70000; do
+	check "port $number" gives 1 timeout 20 ./ferrule bw --transport tcp -p $number
+	check "... is told" complains "port: $number is not allowed; allowed: 1 to 65535"
+done
 check "read through a transport" gives 1 ./ferrule bw --local --transport tcp --op read
 check "... is told" complains "put and notify"
 check "queue pairs of tcp" refuses_line "only the transport verbs has queue pairs" \
