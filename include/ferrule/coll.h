@@ -9,12 +9,13 @@
  *
  * All ranks of a communicator must issue the same operations in the same order (send and
  * recv: matching ones, in order, per pair of ranks).  Ranks that disagree get
- * FERRULE_ERR_MISMATCH naming both ranks and both calls.  Counts are elements of `type`;
- * zero is allowed everywhere, on the ranks that must agree alike: a message of no elements
- * needs its send and its recv, and counts of zero are compared as others are.  Buffers belong to
- * Ferrule from start until test or wait reports the operation done; send buffers are never written.
- * Buffers must not overlap, except in place, as stated with each call.  Outputs are undefined after
- * an error.
+ * FERRULE_ERR_MISMATCH naming both ranks and both calls; over shared memory a message that nobody
+ * receives is not noticed, as between roots that differ when each only sends.  Counts are elements
+ * of `type`; zero is allowed everywhere, on the ranks that must agree alike: a message of no
+ * elements needs its send and its recv, and counts of zero are compared as others are.  Buffers
+ * belong to Ferrule from start until test or wait reports the operation done; send buffers are
+ * never written. Buffers must not overlap, except in place, as stated with each call.  Outputs are
+ * undefined after an error.
  *
  * Errors common to all: ERR_ARGUMENT (the text names argument, value and what is allowed),
  * ERR_MISMATCH, ERR_TIMEOUT, ERR_PEER_DIED, ERR_PEER_LEFT, ERR_ABORTED, ERR_BUSY,
